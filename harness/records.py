@@ -1,0 +1,341 @@
+"""All that crosses the wall between the host and the container: the plan goes in, results come out.
+
+A results.jsonl is a stream of lines, each with its ``kind``: a header, canaries, cells, a footer.
+``docs/results.schema.json`` is made from these classes (``python -m harness schema``). Durations are in seconds and
+sizes in bytes; what was not measured is absent, never 0.
+"""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+SCHEMA_VERSION = 1
+
+Api = Literal["from_pretrained", "pipeline"]
+Domain = Literal[
+    "text", "vision", "vision-language", "document", "audio", "time-series", "biology", "graph", "other"
+]
+Stage = Literal[
+    "start", "synthesise", "load", "export", "compile", "first inference", "repeat", "compare", "measure"
+]
+Outcome = Literal[
+    "passed",
+    "failed",  # an exception, with its stage
+    "mismatch",  # it ran, and its outputs are wrong
+    "crashed",  # a signal ended it
+    "timeout",
+    "out-of-memory",
+    "unsupported",  # the backend's exporter says that it has no converter
+    "missing-dependency",
+    "not-applicable",  # the type has no such API or task, with the reason
+    "not-selected",  # over a cap, or left out by a budget, with the reason
+    "no-device",
+    "environment",  # the machine is broken, not the model
+    "missing",  # planned and never reported; only the report says this one
+]
+EngineName = Literal["docker", "local"]
+
+
+class Record(BaseModel):
+    """A frozen value that crosses the wall as JSON; a key that the reader does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> str:
+        """One line of JSON without the fields that are absent."""
+        return self.model_dump_json(exclude_none=True)
+
+
+# --- the plan: what goes in ---------------------------------------------------------------------------
+
+
+class Recipe(Record):
+    """How the generic way of making a type's tiny checkpoint and inputs is changed for this type; data, with a reason."""
+
+    reason: str
+    task: str | None = None
+    """The task whose head is tested; absent: the first of the type's tasks in our order."""
+    pipeline_task: str | None = None
+    """Where pipeline() has no such task, the task that stands for the type there."""
+    config: dict[str, JsonValue] = {}
+    """Config values by dotted path: ``text_config.pad_token_id``."""
+    generation_config: dict[str, JsonValue] = {}
+    inputs: dict[str, JsonValue] = {}
+    """Sizes of the inputs where they do not follow from the config: ``sequence_length``, ``image_size`` …"""
+    processor: dict[str, JsonValue] = {}
+    """Arguments of the processor, image processor or feature extractor by dotted path."""
+    infinite_outputs: tuple[str, ...] = ()
+    """Outputs in which -inf is legitimate."""
+    unchanged_by: dict[str, str] = {}
+    """Inputs that rightly do not change the output, each with its reason."""
+
+
+class PlannedType(Record):
+    """One model type of a shard: a cell for each API of the plan."""
+
+    model_type: str
+    domain: Domain
+    families: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    expected_seconds: float
+
+
+class Shard(Record):
+    """A part of the plan for one container: one backend and one stack."""
+
+    id: str  # <backend>/<stack>/<index>of<count>, also its folder below results/
+    backend: str
+    stack: str
+    types: tuple[PlannedType, ...]
+
+    @property
+    def model_types(self) -> tuple[str, ...]:
+        return tuple(planned.model_type for planned in self.types)
+
+
+class Execution(Record):
+    """What a container must know of its backend's row in matrix.toml."""
+
+    device: str
+    tolerance: float
+    """Largest accepted max|difference| / max|reference|."""
+    timeout_seconds: float
+    """For one cell."""
+    child_memory_bytes: int
+    """Private memory that one child may take."""
+
+
+class Plan(Record):
+    """Everything that one invocation set out to measure."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    selection: str
+    """In the user's words: ``--types bert,gpt2`` or ``list twelve``."""
+    scale: Literal["tiny"] = "tiny"
+    apis: tuple[Api, ...] = ("from_pretrained", "pipeline")
+    backends: dict[str, Execution]
+    shards: tuple[Shard, ...]
+
+    @property
+    def digest(self) -> str:
+        """Of the whole plan; equal plans have equal digests on every machine."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    @property
+    def planned_shards(self) -> dict[str, tuple[str, ...]]:
+        """The model types of every shard, by the shard's id."""
+        return {shard.id: shard.model_types for shard in self.shards}
+
+
+# --- results: what comes out --------------------------------------------------------------------------
+
+
+class Environment(Record):
+    """Where a shard was measured. Two of them within one backend and stack do not belong together."""
+
+    engine: EngineName
+    image: str | None = None
+    """The image's content id; absent without containers."""
+    torch_build: str
+    """``cpu``: PyTorch's CPU wheels; ``pypi``: PyPI's build, which is the CUDA one on Linux."""
+    python: str
+    packages: dict[str, str]
+    system: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    """What the run may use: the container's limit, or the machine's memory."""
+    threads_per_child: int
+    jobs: int
+
+    @property
+    def digest(self) -> str:
+        """Of what must be equal for results to stand side by side: the software, not the machine's size."""
+        software = self.model_dump_json(include={"engine", "image", "torch_build", "python", "packages"})
+        return hashlib.sha256(software.encode()).hexdigest()[:16]
+
+
+class Header(Record):
+    """The first line: what was planned, here and in all, and where it is measured."""
+
+    kind: Literal["header"] = "header"
+    schema_version: Literal[1] = SCHEMA_VERSION
+    plan_digest: str
+    selection: str
+    scale: Literal["tiny"]
+    apis: tuple[Api, ...]
+    planned_shards: dict[str, tuple[str, ...]]
+    """The model types of every shard of the plan, so that one header alone shows what is missing."""
+    shard: Shard
+    execution: Execution
+    environment: Environment
+    started_at: str
+    """ISO 8601, UTC."""
+
+
+class Canary(Record):
+    """A cell that must not pass; it shows that this run, in this place, sees such a failure."""
+
+    kind: Literal["canary"] = "canary"
+    name: str
+    expected: Outcome
+    observed: Outcome
+    stage: Stage
+    reason: str
+    seconds: float
+
+    @property
+    def caught(self) -> bool:
+        return self.observed == self.expected
+
+
+class Failure(Record):
+    """Why a cell did not pass, for people and for clustering."""
+
+    error_class: str
+    message: str
+    frame: str | None = None
+    """The last frame that tells something: file, line, function."""
+    category: str
+    hint: str
+    signature: str
+    """Equal for failures of one cause, across types and backends."""
+    traceback: str | None = None
+    log: str | None = None
+    """The tail of what the child printed."""
+
+
+class Latency(Record):
+    """Of one call, in seconds, after warm-up."""
+
+    warmup: int
+    iterations: int
+    p50: float
+    p90: float
+    p99: float | None = None
+    """Only from 100 samples on."""
+    raw: tuple[float, ...]
+
+
+class Throughput(Record):
+    """At the median latency."""
+
+    value: float
+    unit: Literal["items/s", "tokens/s"]
+
+
+class Metrics(Record):
+    """Figures of one cell; see docs/measuring.md for how each is got."""
+
+    synthesise_seconds: float | None = None
+    load_seconds: float | None = None
+    first_inference_seconds: float | None = None
+    latency: Latency | None = None
+    throughput: Throughput | None = None
+    parameters: int | None = None
+    checkpoint_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    """The child's highest resident size since its fork, pages shared with the parent included."""
+    private_bytes: int | None = None
+    """The child's own memory (unique set size) after the measurement."""
+    contended: bool | None = None
+    """True where other children ran beside: such figures stay out of performance comparisons."""
+
+
+class OutputDifference(Record):
+    """One output tensor against its reference."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    max_abs: float
+    max_relative: float
+    """max|difference| / max|reference|."""
+
+
+class Comparison(Record):
+    """What the outputs were held against, and what came of it."""
+
+    reference: str
+    tolerance: float
+    max_relative: float
+    outputs: tuple[OutputDifference, ...] = ()
+    repeat_equal: bool | None = None
+    tokens_equal: bool | None = None
+    """Greedy tokens against the reference's, where the type generates."""
+    effects: dict[str, float] = {}
+    """By input: how much a second, different value changed the output, relative to max|output|."""
+    not_comparable: str | None = None
+    """Why there is no reference, where there is none."""
+
+
+class Proof(Record):
+    """What shows that this very cell was executed."""
+
+    model_class: str
+    pipeline_class: str | None = None
+    processors: dict[str, str] = {}
+    """By role: the class of the tokenizer, image processor … that the pipeline was given."""
+    stand_ins: dict[str, str] = {}
+    """Processors that are not the type's own class, each with the reason."""
+    weights_sha256: str
+    inputs_sha256: str
+    outputs_sha256: str | None = None
+    output_devices: tuple[str, ...] = ()
+    parameter_devices: tuple[str, ...] = ()
+    execution_device: str
+    """The runtime's own word for where it executed."""
+
+
+class Cell(Record):
+    """One model type x backend x stack x API, with its verdict."""
+
+    kind: Literal["cell"] = "cell"
+    model_type: str
+    domain: Domain
+    families: tuple[str, ...] = ()
+    backend: str
+    stack: str
+    api: Api
+    task: str | None = None
+    outcome: Outcome
+    stage: Stage
+    """The last stage that was entered."""
+    reason: str = ""
+    repairs: tuple[str, ...] = ()
+    """What we changed in the libraries or the model to make it run; empty: as shipped."""
+    failure: Failure | None = None
+    metrics: Metrics = Metrics()
+    comparison: Comparison | None = None
+    proof: Proof | None = None
+    output_summary: str | None = None
+    """What came out, shortened, for people."""
+    reproduce: str
+    """A line that runs this cell again when pasted."""
+    seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        return (self.model_type, self.backend, self.stack, self.api)
+
+
+class Footer(Record):
+    """The last line: the shard was measured to its end."""
+
+    kind: Literal["footer"] = "footer"
+    cells: int
+    outcomes: dict[Outcome, int]
+    canaries_caught: int
+    canaries: int
+    void: str | None = None
+    """Why these results prove nothing: a canary passed."""
+    seconds: float
+    """From the start of the run to this line, over all its resumptions."""
+    parent_import_seconds: float
+    peak_memory_bytes: int | None = None
+
+
+Line = Annotated[Header | Canary | Cell | Footer, Field(discriminator="kind")]
+LINES: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(Line)
