@@ -75,20 +75,19 @@ def _keys_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[st
     """The keys that the table at this place may have, found by walking the annotations."""
     annotation: Any = model
     for step in location:
-        tables = [one for one in _alternatives(annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+        tables = _tables(annotation)
         if tables and step in tables[0].model_fields:
             annotation = tables[0].model_fields[str(step)].annotation
         else:  # a key of a mapping or an index of an array: what it holds stands last in the annotation
             arguments = [one for one in typing.get_args(annotation) if one is not Ellipsis]
             annotation = arguments[-1] if arguments else annotation
-    for one in _alternatives(annotation):
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            return [field.alias or name for name, field in one.model_fields.items()]
-    return []
+    return [
+        field.alias or name for table in _tables(annotation) for name, field in table.model_fields.items()
+    ]
 
 
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, or the annotation alone."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.get_args(annotation)
-    return (annotation,)
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    """The tables among the members of a union, or the annotation if it is one."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    members = typing.get_args(annotation) if is_union else (annotation,)
+    return [one for one in members if isinstance(one, type) and issubclass(one, BaseModel)]

@@ -1,7 +1,7 @@
 """All errors that a user can meet, in the order of a run, each with its exit code.
 
 A run reads its configuration and the user's words (``UsageError``, 2), needs a machine that works
-(``BrokenEnvironment``, 3), measures, and judges (exit code 1, which is a verdict and not an error).
+(``EnvironmentBrokenError``, 3), measures, and judges (exit code 1, which is a verdict and not an error).
 Code below ``__main__`` raises; ``__main__`` alone prints and exits.
 """
 
@@ -42,7 +42,7 @@ class UsageError(HarnessError):
     exit_code = EXIT_USAGE
 
 
-class BrokenEnvironment(HarnessError):
+class EnvironmentBrokenError(HarnessError):
     """The machine is broken or lacks something, not the model: no engine, no image, no disk, a void shard."""
 
     exit_code = EXIT_ENVIRONMENT

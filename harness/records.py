@@ -1,8 +1,8 @@
 """All that crosses the wall between the host and the container: the plan goes in, results come out.
 
 A results.jsonl is a stream of lines, each with its ``kind``: a header, canaries, cells, a footer.
-``docs/results.schema.json`` is made from these classes (``python -m harness schema``). Durations are in seconds and
-sizes in bytes; what was not measured is absent, never 0.
+``docs/results.schema.json`` is made from these classes (``python -m harness schema``). Durations are in
+seconds and sizes in bytes; what was not measured is absent, never 0.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class Record(BaseModel):
 
 
 class Recipe(Record):
-    """How the generic way of making a type's tiny checkpoint and inputs is changed for this type; data, with a reason."""
+    """How the generic way of making a tiny checkpoint and inputs is changed for one type, and why."""
 
     reason: str
     task: str | None = None
