@@ -6,12 +6,12 @@ seconds and sizes in bytes; what was not measured is absent, never 0.
 """
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Api = Literal["from_pretrained", "pipeline"]
 Domain = Literal[
