@@ -59,6 +59,8 @@ class Recipe(Record):
     """The task whose head is tested; absent: the first of the type's tasks in our order."""
     pipeline_task: str | None = None
     """Where pipeline() has no such task, the task that stands for the type there."""
+    model_class: str | None = None
+    """The class to load with, where the head that people use has no Auto class."""
     config: dict[str, JsonValue] = {}
     """Config values by dotted path: ``text_config.pad_token_id``."""
     generation_config: dict[str, JsonValue] = {}
@@ -220,10 +222,10 @@ class Latency(Record):
 
 
 class Throughput(Record):
-    """At the median latency."""
+    """At the median latency of the call that it names."""
 
     value: float
-    unit: Literal["items/s", "tokens/s"]
+    unit: Literal["items/s", "prefill tokens/s", "decode tokens/s"]
 
 
 class Metrics(Record):
@@ -233,7 +235,11 @@ class Metrics(Record):
     load_seconds: float | None = None
     first_inference_seconds: float | None = None
     latency: Latency | None = None
-    throughput: Throughput | None = None
+    """Of one forward pass (``from_pretrained``) or one whole call (``pipeline``)."""
+    generation: Latency | None = None
+    """Of generating ``generated_tokens`` greedily, prompt included."""
+    generated_tokens: int | None = None
+    throughput: tuple[Throughput, ...] = ()
     parameters: int | None = None
     checkpoint_bytes: int | None = None
     peak_rss_bytes: int | None = None
