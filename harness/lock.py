@@ -30,6 +30,7 @@ MACHINES: Final = tuple(
     f"sys_platform == 'linux' and platform_machine == '{one}' and python_version < '3.15'"
     for one in ("x86_64", "aarch64")
 )
+_MADE: Final = "# Made from torch.txt by `nox -s lock`, for the build with PyTorch's CPU wheels."
 MEASURED_PYTHON: Final = (3, 12)
 MEASURED_PLATFORMS: Final = (
     *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 4, -1)), "manylinux2014_x86_64", "linux_x86_64",
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Compile every file, then write torch-cpu.txt and downloads.toml from the result."""
+    """Compile every file, then write torch-cpu.txt, torch-base.txt and downloads.toml from the result."""
     folder: Path = options.pins
     if not (folder / "torch.in").is_file():
         raise UsageError(f"{folder}: no torch.in there")
@@ -83,7 +84,9 @@ def main(options: argparse.Namespace) -> int:
             compile_pins(folder, lock, upgrade=options.upgrade)
             sys.stdout.write(f"locked {lock.name}.txt\n")
     torch = (folder / "torch.txt").read_text(encoding="utf-8")
-    (folder / "torch-cpu.txt").write_text(without_cuda(torch), encoding="utf-8")
+    family, base = cpu_build(torch)
+    (folder / "torch-cpu.txt").write_text(family, encoding="utf-8")
+    (folder / "torch-base.txt").write_text(base, encoding="utf-8")
     (folder / "downloads.toml").write_text(_measured(folder), encoding="utf-8")
     return 0
 
@@ -134,16 +137,19 @@ def pinned(path: Path) -> dict[str, str]:
     return {name: lines[0].rstrip("\\ ") for name, lines in blocks(path.read_text(encoding="utf-8"))}
 
 
-def without_cuda(torch: str) -> str:
-    """torch.txt for PyTorch's CPU wheels: nothing of CUDA, and no hashes where the wheels are others."""
-    kept = ["# Made from torch.txt by `nox -s lock`, for PyTorch's index of CPU wheels."]
+def cpu_build(torch: str) -> tuple[str, str]:
+    """torch.txt in two for the "cpu" build: torch-cpu.txt and torch-base.txt.
+
+    The first is for PyTorch's index of CPU wheels, which are others than PyPI's: no hashes. The second is
+    what torch needs from the ordinary index, without CUDA.
+    """
+    family, base = [_MADE], [_MADE]
     for name, lines in blocks(torch):
-        if CUDA_ONLY.fullmatch(name):
-            continue
         if name in TORCH_FAMILY:
-            lines = [lines[0].rstrip("\\ "), *(one for one in lines[1:] if "--hash=" not in one)]  # noqa: PLW2901
-        kept += lines
-    return "\n".join(kept) + "\n"
+            family.append(lines[0].rstrip("\\ "))
+        elif not CUDA_ONLY.fullmatch(name):
+            base += lines
+    return "\n".join(family) + "\n", "\n".join(base) + "\n"
 
 
 def _without_left_out_note(text: str) -> str:
@@ -160,10 +166,10 @@ def _measured(folder: Path) -> str:
         "# Bytes of the wheels that each file makes uv download (Linux, x86_64), as the package index says.",
         "# Made by `nox -s lock`. PyTorch's own index tells no sizes, so torch-cpu is not here.",
     ]
-    for lock in locks(folder):
-        if lock.linux_only:
-            sizes = [wheel_bytes(one) for one in pinned(folder / f"{lock.name}.txt").values()]
-            lines.append(f"{lock.name} = {sum(sizes)}")
+    large = [lock.name for lock in locks(folder) if lock.linux_only]
+    for name in ("torch-base", *large):
+        sizes = [wheel_bytes(one) for one in pinned(folder / f"{name}.txt").values()]
+        lines.append(f"{name} = {sum(sizes)}")
     return "\n".join(lines) + "\n"
 
 
