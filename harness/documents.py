@@ -4,6 +4,7 @@ import json
 import tomllib
 import types
 import typing
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,16 +41,25 @@ def read_data(path: Path) -> Any:
         raise UsageError(f"{path}: not valid {path.suffix[1:].upper()}: {error}") from error
 
 
-def check_document(data: Any, model: type[Model], path: Path) -> Model:
-    """``data``, read from ``path``, as a ``model``."""
+def check_document(data: Any, model: type[Model], path: Path, *, also: Iterable[str] = ()) -> Model:
+    """``data``, read from ``path``, as a ``model``; ``also`` are mistakes that the caller found in it."""
+    mistakes: list[str] = []
+    document = None
     try:
         # TOML has arrays where our records have tuples, so the check runs in JSON mode: strict on
         # scalars (no "8" for 8), lenient on the kind of sequence.
-        return model.model_validate_json(json.dumps(data, default=str))
+        document = model.model_validate_json(json.dumps(data, default=str))
     except pydantic.ValidationError as error:
-        mistakes = [_told(mistake, model) for mistake in error.errors(include_url=False)]
-        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise UsageError(f"{path}: {count}", mistakes=mistakes) from None
+        mistakes += [_told(mistake, model) for mistake in error.errors(include_url=False)]
+    mistakes += also
+    if document is None or mistakes:
+        raise UsageError(f"{path}: {counted(mistakes)}", mistakes=mistakes)
+    return document
+
+
+def counted(mistakes: Sequence[str]) -> str:
+    """'1 mistake', '2 mistakes'."""
+    return "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
 
 
 def _told(mistake: Any, model: type[BaseModel]) -> str:
