@@ -271,6 +271,8 @@ class Comparison(Record):
     repeat_equal: bool | None = None
     tokens_equal: bool | None = None
     """Greedy tokens against the reference's, where the type generates."""
+    answer_equal: bool | None = None
+    """The pipeline's answer against one worked out by hand from a direct call, for the tasks that have such a check."""
     effects: dict[str, float] = {}
     """By input: how much a second, different value changed the output, relative to max|output|."""
     not_comparable: str | None = None

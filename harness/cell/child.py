@@ -1,0 +1,67 @@
+"""What a fork of the warm parent does: the cells of one model type, one after the other, each with its verdict."""
+
+import errno
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from harness.cell import from_pretrained, pipelines
+from harness.cell.draft import Draft
+from harness.cell.outputs import MismatchError
+from harness.cell.sabotage import SABOTAGES, Sabotage
+from harness.cell.synthesis.checkpoint import TooLargeError
+from harness.cell.tasks import NoSuchTaskError
+from harness.diagnose import diagnose
+from harness.records import Api, Execution, Outcome
+
+_APIS: dict[Api, Callable[[Draft, Execution, Path, Sabotage], None]] = {
+    "from_pretrained": from_pretrained.run,
+    "pipeline": pipelines.run,
+}
+# The machine's own faults, which say nothing of the model.
+_BROKEN_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO}
+
+
+def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | None = None) -> None:
+    """Run one cell and hand over its verdict, whatever comes out of it."""
+    folder = scratch / draft.api
+    sabotage = SABOTAGES[canary]() if canary else Sabotage()
+    try:
+        _APIS[draft.api](draft, execution, folder, sabotage)
+    except Exception as error:  # noqa: BLE001 -- this is the boundary: what a model raises is its verdict
+        outcome = outcome_of(error)
+        reason = str(error) if isinstance(error, _VERDICTS) else ""
+        failure = (
+            None if outcome in ("not-applicable", "not-selected") else diagnose(error, stage=draft.stage)
+        )
+        draft.finish(outcome, reason or (failure.message if failure else ""), failure)
+    else:
+        draft.finish("passed")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_VERDICTS = (MismatchError, NoSuchTaskError, TooLargeError)
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """The outcome that an exception stands for."""
+    match error:
+        case MismatchError():
+            return "mismatch"
+        case NoSuchTaskError():
+            return "not-applicable"
+        case TooLargeError():
+            return "not-selected"
+        case ImportError():  # transformers raises it for an optional package, with the name of the package
+            return "missing-dependency"
+        case MemoryError() | torch.OutOfMemoryError():
+            return "out-of-memory"
+        case RuntimeError() if "can't allocate memory" in str(error):
+            return "out-of-memory"
+        case OSError() if error.errno in _BROKEN_MACHINE:
+            return "environment"
+        case _:
+            return "failed"

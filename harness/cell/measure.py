@@ -1,0 +1,76 @@
+"""Time and memory of a child. How each figure is got stands in docs/measuring.md."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.records import Latency
+
+WARMUP, ITERATIONS = 2, 20
+SAMPLES_FOR_P99 = 100
+
+
+class Stopwatch:
+    """The seconds that a block took."""
+
+    seconds: float = 0.0
+
+
+@contextmanager
+def timed() -> Iterator[Stopwatch]:
+    """Time a block on the monotonic clock."""
+    watch = Stopwatch()
+    started = time.perf_counter()
+    yield watch
+    watch.seconds = time.perf_counter() - started
+
+
+def latency(call: Callable[[], Any], iterations: int = ITERATIONS, warmup: int = WARMUP) -> Latency:
+    """Call it ``warmup`` times unmeasured, then ``iterations`` times measured."""
+    for _ in range(warmup):
+        call()
+    raw = []
+    for _ in range(iterations):
+        with timed() as watch:
+            call()
+        raw.append(watch.seconds)
+    return summary(raw, warmup)
+
+
+def summary(raw: list[float], warmup: int) -> Latency:
+    """Percentiles of the samples; p99 only where there are enough of them to have one."""
+    cuts = statistics.quantiles(raw, n=100, method="inclusive")
+    return Latency(
+        warmup=warmup,
+        iterations=len(raw),
+        p50=statistics.median(raw),
+        p90=cuts[89],
+        p99=cuts[98] if len(raw) >= SAMPLES_FOR_P99 else None,
+        raw=tuple(raw),
+    )
+
+
+def forget_peak() -> None:
+    """Let the kernel count this process's peak of resident memory from now on (Linux; else it is not measured)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def memory() -> dict[str, int]:
+    """This process's peak resident size since ``forget_peak`` and its private size now, in bytes."""
+    figures = {"private_bytes": psutil.Process(os.getpid()).memory_full_info().uss}
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(
+            line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line
+        )
+        figures["peak_rss_bytes"] = int(lines["VmHWM"].split()[0]) * 1024
+    return figures

@@ -1,0 +1,86 @@
+"""What comes out of a model: flattened to named tensors, and checked for structure."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from harness.cell.tasks import Task
+
+Outputs = dict[str, torch.Tensor]
+
+
+class MismatchError(Exception):
+    """It ran, and its outputs are wrong: structure, finiteness, repeatability, numbers or indifference to inputs."""
+
+
+def call(model: Any, inputs: Mapping[str, torch.Tensor]) -> Outputs:
+    """One forward pass, its outputs by dotted name."""
+    with torch.no_grad():
+        return flatten(model(**inputs))
+
+
+def flatten(value: Any) -> Outputs:
+    """All tensors of a nested output; caches are state, not output."""
+    return dict(_tensors(value, ""))
+
+
+def _tensors(value: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield name or "output", value
+        return
+    if dataclasses.is_dataclass(value) and not isinstance(value, Mapping):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        parts = [(str(key), one) for key, one in value.items() if "past_key_values" not in str(key)]
+    elif isinstance(value, list | tuple):
+        parts = [(str(index), one) for index, one in enumerate(value)]
+    else:
+        return
+    for key, one in parts:
+        yield from _tensors(one, f"{name}.{key}" if name else key)
+
+
+def check_outputs(
+    outputs: Outputs, task: Task, config: Any, inputs: Mapping[str, torch.Tensor], infinite: tuple[str, ...]
+) -> None:
+    """The task's fields are there with their dimensions, and every number is finite; else ``MismatchError``."""
+    sizes = {"batch": next(iter(inputs.values())).shape[0]}
+    if "input_ids" in inputs:
+        sizes["sequence"] = inputs["input_ids"].shape[1]
+    for name, dimensions in task.outputs.items():
+        if name not in outputs:
+            msg = f"no output {name!r}: there are {', '.join(outputs) or 'none'}"
+            raise MismatchError(msg)
+        expected = [_size(one, sizes, config) for one in dimensions]
+        shape = list(outputs[name].shape)
+        if len(shape) != len(expected) or any(
+            want not in (None, got) for want, got in zip(expected, shape, strict=True)
+        ):
+            told = [
+                f"{one}={size}" if size is not None else "any"
+                for one, size in zip(dimensions, expected, strict=True)
+            ]
+            msg = f"output {name!r} has the shape {shape}, not [{', '.join(told)}]"
+            raise MismatchError(msg)
+    for name, tensor in outputs.items():
+        if tensor.is_floating_point():
+            good = ~torch.isnan(tensor) if name in infinite else torch.isfinite(tensor)
+            if not bool(good.all()):
+                msg = f"output {name!r}: {int((~good).sum())} of {tensor.numel()} values are not finite"
+                raise MismatchError(msg)
+
+
+def _size(dimension: str | int, sizes: Mapping[str, int], config: Any) -> int | None:
+    """The number that a dimension's name stands for; None for ``any``."""
+    if isinstance(dimension, int) or dimension == "any":
+        return None if dimension == "any" else int(dimension)
+    if dimension in sizes:
+        return sizes[dimension]
+    return int(getattr(config, dimension, None) or getattr(config.get_text_config(), dimension))
+
+
+def devices(tensors: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """Every device on which one of the tensors lies."""
+    return tuple(sorted({str(tensor.device) for tensor in tensors.values()}))

@@ -1,0 +1,99 @@
+"""The canaries: ways to spoil a real cell, each of which the harness must see for what it is.
+
+They spoil the very cells that models go through, at two places: after the checkpoint was saved, and before the
+first inference. A cell is otherwise run with ``Sabotage()``, which spoils nothing.
+"""
+
+import ctypes
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from harness.cell.synthesis.checkpoint import Checkpoint
+
+_STEP_BYTES, _STEP_SECONDS, _MOST_BYTES = 32 * 2**20, 0.02, 4 * 2**30
+
+
+class Sabotage:
+    """Spoils nothing; what the canaries override."""
+
+    def after_saving(self, checkpoint: Checkpoint) -> None:
+        """The checkpoint is on disk; the reference outputs come next."""
+
+    def before_inference(self) -> None:
+        """The model is loaded, and is about to run for the first time."""
+
+
+class BrokenCheckpoint(Sabotage):
+    """Half of the weights' file is lost."""
+
+    def after_saving(self, checkpoint: Checkpoint) -> None:
+        """Cut it."""
+        weights = _weights_file(checkpoint)
+        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+
+
+class Crash(Sabotage):
+    """A native library reads through a null pointer."""
+
+    def before_inference(self) -> None:
+        """Die of SIGSEGV."""
+        ctypes.string_at(0)
+
+
+class Hang(Sabotage):
+    """A call that never comes back."""
+
+    def before_inference(self) -> None:
+        """Sleep for longer than any limit."""
+        time.sleep(86_400)
+
+
+class MemoryHog(Sabotage):
+    """Takes memory until it is stopped; gives up at 4 GiB, and has then passed."""
+
+    def before_inference(self) -> None:
+        """Grow in steps, each page touched."""
+        taken = []
+        for _ in range(_MOST_BYTES // _STEP_BYTES):
+            taken.append(bytes(bytearray(b"\1") * _STEP_BYTES))
+            time.sleep(_STEP_SECONDS)
+
+
+class ConstantOutputs(Sabotage):
+    """All weights are zero, in memory and on disk: outputs that are finite, repeatable, equal, and prove nothing."""
+
+    def after_saving(self, checkpoint: Checkpoint) -> None:
+        """Zero them, and save."""
+        with torch.no_grad():
+            for parameter in checkpoint.model.parameters():
+                parameter.zero_()
+        checkpoint.model.save_pretrained(checkpoint.folder)
+
+
+class WrongNumber(Sabotage):
+    """One single weight on disk is not what was saved."""
+
+    def after_saving(self, checkpoint: Checkpoint) -> None:
+        """Add 1 to one element of the last matrix, by name, of the encoder: every output passes through it."""
+        weights = _weights_file(checkpoint)
+        tensors = load_file(weights)
+        name = max(name for name, tensor in tensors.items() if "encoder" in name and tensor.dim() == 2)
+        tensors[name][0, 0] += 1
+        save_file(tensors, weights, metadata={"format": "pt"})
+
+
+def _weights_file(checkpoint: Checkpoint) -> Path:
+    return next(checkpoint.folder.glob("*.safetensors"))
+
+
+SABOTAGES: dict[str, type[Sabotage]] = {
+    "broken checkpoint": BrokenCheckpoint,
+    "crash": Crash,
+    "hang": Hang,
+    "memory": MemoryHog,
+    "constant outputs": ConstantOutputs,
+    "wrong number": WrongNumber,
+}

@@ -1,0 +1,110 @@
+"""A tiny checkpoint on disk: seeded weights of a shrunk config, saved as their owner would save them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from harness.cell.synthesis.config import tiny_config
+from harness.cell.tasks import Task
+from harness.records import Recipe
+
+SEED = 20
+MOST_PARAMETERS = 60_000_000
+SPREAD = 0.02
+
+
+class TooLargeError(Exception):
+    """The shrunk model is still over the cap; its cells are ``not-selected``."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved model and the one in memory that it was saved from, which is the reference for what is loaded."""
+
+    folder: Path
+    model: Any
+    loader: Any
+    """The class whose ``from_pretrained`` loads it: an Auto class, unless a recipe names another."""
+
+    @property
+    def config(self) -> Any:
+        return self.model.config
+
+    @property
+    def size(self) -> int:
+        """In bytes, of all files."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def synthesise(
+    model_type: str,
+    task: Task,
+    recipe: Recipe | None,
+    folder: Path,
+    token_ids: Mapping[str, int] | None = None,
+) -> Checkpoint:
+    """Make and save a checkpoint of the type with the task's head; equal on every call."""
+    config = tiny_config(model_type, recipe, token_ids or {"pad": 0, "bos": 1, "eos": 2})
+    torch.manual_seed(SEED)
+    loader = getattr(transformers, (recipe and recipe.model_class) or task.auto_class)
+    with _parameter_cap():
+        model = loader(config) if hasattr(loader, "forward") else loader.from_config(config)
+    model.eval()
+    _spread_constants(model)
+    for name, value in (recipe.generation_config if recipe else {}).items():
+        setattr(model.generation_config, name, value)
+    model.save_pretrained(folder)
+    return Checkpoint(folder, model, loader)
+
+
+def own_memory(model: Any) -> None:
+    """Move a loaded model's weights out of the mapped file into memory of their own, values unchanged.
+
+    Where a tensor begins in its file decides its alignment, alignment decides which kernel the BLAS library takes,
+    and the kernels differ in the last bit: measured, clip's logits by 4e-7 of their largest. With weights aligned as
+    the reference's are, equal weights give equal bits, and anything else is a true difference.
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        tensor.data = tensor.data.clone()
+
+
+def _spread_constants(model: Any) -> None:
+    """Give parameters that start as all zeros or all ones (biases, norms, gates) values of their own.
+
+    A gate of zero closes the path behind it, and a bias of zero looks right when it is lost: with
+    values of their own, a lost parameter shows in the outputs.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            if (
+                parameter.is_floating_point()
+                and parameter.numel() > 1
+                and bool((parameter == parameter.flatten()[0]).all())
+            ):
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
+                parameter.add_((SPREAD * noise).to(parameter.dtype))
+
+
+@contextmanager
+def _parameter_cap() -> Iterator[None]:
+    """Stop building a model as soon as it is over the cap, before it takes the machine's memory."""
+    total = 0
+
+    def count(_module: Any, _name: str, parameter: Any) -> None:
+        nonlocal total
+        total += 0 if parameter is None else parameter.numel()
+        if total > MOST_PARAMETERS:
+            msg = f"more than {MOST_PARAMETERS:,} parameters at tiny scale"
+            raise TooLargeError(msg)
+
+    hook = torch.nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -1,0 +1,117 @@
+"""Raw inputs, as a user hands them to ``pipeline()``: text, an image, a recording; two different ones of each."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from PIL import Image
+
+# The two of a kind have words of the same lengths: they become as many tokens, so that the outputs of the one can
+# be held against those of the other, number by number.
+TEXTS = ("the quick brown fox", "why jumps lazy dogs")
+QUESTIONS = ("what is the total", "when is the order")
+LABELS = (["a cat", "a dog"], ["a cow", "a pig"])
+WORDS = ("invoice", "total", "42", "date")
+RATE = 16_000
+NEW_TOKENS = 8
+_GREEDY = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False}
+
+
+@dataclass(frozen=True)
+class Call:
+    """Keyword arguments of a pipeline's ``__call__``, and by modality those that differ when it changes."""
+
+    arguments: dict[str, Any]
+    alternatives: dict[str, dict[str, Any]]
+
+    def fresh(self, modality: str | None = None) -> dict[str, Any]:
+        """Arguments for one call, copied: some pipelines take what they need out of what they are given."""
+        changed = self.alternatives[modality] if modality else {}
+        return copy.deepcopy(self.arguments | changed)
+
+
+def picture(seed: int, side: int = 64) -> Image.Image:
+    """A noisy RGB image with a gradient, so that resizing leaves something to tell two of them apart."""
+    generator = numpy.random.default_rng(seed)
+    ramp = numpy.linspace(0, 160, side)[:, None, None] * (1 if seed % 2 else -1) % 160
+    noise = generator.integers(0, 96, (side, side, 3))
+    return Image.fromarray((ramp + noise).astype("uint8"), "RGB")
+
+
+def recording(seed: int, seconds: float = 0.5) -> dict[str, Any]:
+    """A noisy tone."""
+    time = numpy.arange(int(seconds * RATE)) / RATE
+    noise = numpy.random.default_rng(seed).normal(0, 0.05, time.shape)
+    tone = numpy.sin(2 * numpy.pi * 220 * (seed + 1) * time)
+    return {"raw": (tone + noise).astype("float32"), "sampling_rate": RATE}
+
+
+def call_for(task: str, pipe: Any, placeholders: dict[str, str]) -> Call:
+    """What a user would hand to the pipeline of this task; ``KeyError`` for a task that nobody taught us yet."""
+    return _CALLS[task](pipe, placeholders)
+
+
+def _text(argument: str, **options: Any) -> Any:
+    first, second = TEXTS
+    return lambda *_: Call({argument: first, **options}, {"text": {argument: second}})
+
+
+def _image(argument: str, **options: Any) -> Any:
+    return lambda *_: Call({argument: picture(1), **options}, {"image": {argument: picture(2)}})
+
+
+def _masked(pipe: Any, _placeholders: dict[str, str]) -> Call:
+    mask = pipe.tokenizer.mask_token
+    first, second = (f"{text} {mask} ." for text in TEXTS)
+    return Call({"inputs": first}, {"text": {"inputs": second}})
+
+
+def _audio(pipe: Any, _placeholders: dict[str, str]) -> Call:
+    options = {"generate_kwargs": {"max_new_tokens": NEW_TOKENS}} if pipe.model.can_generate() else {}
+    return Call({"inputs": recording(1), **options}, {"audio": {"inputs": recording(2)}})
+
+
+def _image_and_labels(_pipe: Any, _placeholders: dict[str, str]) -> Call:
+    return Call(
+        {"image": picture(1), "candidate_labels": LABELS[0]},
+        {"image": {"image": picture(2)}, "text": {"candidate_labels": LABELS[1]}},
+    )
+
+
+def _image_and_prompt(_pipe: Any, placeholders: dict[str, str]) -> Call:
+    first, second = (f"{placeholders.get('image', '')} {text}".strip() for text in TEXTS)
+    return Call(
+        {"images": picture(1), "text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False},
+        {"image": {"images": picture(2)}, "text": {"text": second}},
+    )
+
+
+def _page_and_question(_pipe: Any, _placeholders: dict[str, str]) -> Call:
+    boxes = [[100 * i, 50, 100 * i + 80, 90] for i in range(len(WORDS))]
+    page = {"image": picture(1), "question": QUESTIONS[0], "word_boxes": list(zip(WORDS, boxes, strict=True))}
+    moved = [[900 - box[0] - 80, 500, 900 - box[0], 540] for box in boxes]
+    return Call(
+        page,
+        {
+            "text": {"question": QUESTIONS[1]},
+            "layout": {"word_boxes": list(zip(WORDS, moved, strict=True))},
+        },
+    )
+
+
+_CALLS: dict[str, Any] = {
+    "fill-mask": _masked,
+    "text-generation": _text("text_inputs", return_full_text=False, **_GREEDY),
+    "text-classification": _text("inputs", top_k=None),
+    "token-classification": _text("inputs"),
+    "feature-extraction": _text("inputs", return_tensors=False),
+    "image-classification": _image("inputs"),
+    "image-feature-extraction": _image("images"),
+    "object-detection": _image("inputs", threshold=0.0),
+    "audio-classification": _audio,
+    "automatic-speech-recognition": _audio,
+    "zero-shot-image-classification": _image_and_labels,
+    "image-text-to-text": _image_and_prompt,
+    "document-question-answering": _page_and_question,
+}

@@ -1,0 +1,261 @@
+"""Children of the warm parent: forked, watched, and their deaths told apart.
+
+A child costs only its own cells. The parent sleeps until a child speaks, a child dies, a deadline comes or the
+next look at the memory is due; it never polls in between, so that what the children measure is theirs.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from harness.records import Api, Cell, PlannedType
+
+MEMORY_LOOK_SECONDS = 0.5
+LOG_TAIL_BYTES = 16_384
+_FIRST_TO_DIE = "1000"  # oom_score_adj: where memory ends, the kernel takes a child and spares the parent
+
+Send = Callable[[Cell, bool], None]
+Death = Literal["exit", "signal", "timeout", "memory", "kernel memory"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one child is forked for: the cells of a type that are still to be measured."""
+
+    planned: PlannedType
+    apis: tuple[Api, ...]
+    timeout_seconds: float
+    """For each cell."""
+    memory_bytes: int
+    """Private memory that the child may take."""
+    canary: str | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell as a child left it: finished by its own word, or cut off in some way."""
+
+    work: Work
+    cell: Cell
+    death: Death | None
+    """None: the child finished this cell."""
+    number: int = 0
+    """The signal or the exit code of a child that died."""
+    log: str = ""
+    contended: bool = False
+
+
+@dataclass(eq=False)
+class _Child:
+    work: Work
+    pid: int
+    pidfd: int
+    pipe: int
+    scratch: Path
+    log: Path
+    deadline: float
+    kills_before: int
+    """The kernel's count of kills for memory when the child was forked."""
+    buffer: bytes = b""
+    draft: Cell | None = None
+    finished: set[Api] = field(default_factory=set)
+    killed: Death | None = None
+    contended: bool = False
+
+
+class Pool:
+    """Runs work in forked children, ``jobs`` at a time.
+
+    ``perform(work, scratch, send)`` is what a child does; it sends its cells, drafts before each stage.
+    ``blank(work, api)`` is the cell of a child that died before it said anything.
+    """
+
+    def __init__(
+        self, jobs: int, perform: Callable[[Work, Path, Send], None], blank: Callable[[Work, Api], Cell]
+    ) -> None:
+        self._jobs, self._perform, self._blank = jobs, perform, blank
+        self._children: list[_Child] = []
+        self._selector = selectors.DefaultSelector()
+        self._queue: deque[Work] = deque()
+
+    def run(self, work: Iterable[Work]) -> Iterator[Ended]:
+        """Every cell of the work, as it ends. A child that died leaves its other cells to a new child."""
+        self._queue = deque(work)
+        try:
+            while self._queue or self._children:
+                while self._queue and len(self._children) < self._jobs:
+                    self._start(self._queue.popleft())
+                yield from self._next_events()
+        finally:
+            self._stop_all()
+
+    # --- starting -------------------------------------------------------------------------------------
+
+    def _start(self, work: Work) -> None:
+        scratch = Path(tempfile.mkdtemp(prefix="cell-"))
+        log = scratch / "log"
+        read, write = os.pipe()
+        kills_before = _oom_kills()
+        pid = os.fork()
+        if pid == 0:
+            os.close(read)
+            self._be_the_child(work, scratch, log, write)
+        os.close(write)
+        os.set_blocking(read, False)
+        deadline = time.monotonic() + work.timeout_seconds
+        child = _Child(work, pid, os.pidfd_open(pid), read, scratch, log, deadline, kills_before)
+        self._children.append(child)
+        if len(self._children) > 1:
+            for one in self._children:
+                one.contended = True
+        for descriptor in (child.pidfd, child.pipe):
+            self._selector.register(descriptor, selectors.EVENT_READ, child)
+
+    def _be_the_child(self, work: Work, scratch: Path, log: Path, pipe: int) -> None:
+        """In the fork, from which there is no return."""
+        code = 1
+        try:
+            os.setsid()  # so that what it starts dies with it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            with contextlib.suppress(OSError):
+                Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_DIE, encoding="ascii")
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+            with os.fdopen(pipe, "w", encoding="utf-8") as channel:
+
+                def send(cell: Cell, final: bool) -> None:
+                    channel.write(json.dumps({"final": final, "cell": cell.to_json()}) + "\n")
+                    channel.flush()
+
+                self._perform(work, scratch, send)
+            code = 0
+        except BaseException:  # noqa: BLE001 -- the log tells; the parent sees the exit code
+            sys.excepthook(*sys.exc_info())
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    # --- watching -------------------------------------------------------------------------------------
+
+    def _next_events(self) -> Iterator[Ended]:
+        now = time.monotonic()
+        wait = min([MEMORY_LOOK_SECONDS, *(child.deadline - now for child in self._children)])
+        for key, _ in self._selector.select(max(0.0, wait)):
+            child: _Child = key.data
+            if key.fd == child.pipe:
+                yield from self._listen(child)
+        for child in list(self._children):
+            if os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                yield from self._listen(child)
+                yield from self._bury(child)
+            elif time.monotonic() >= child.deadline:
+                self._kill(child, "timeout")
+            elif _private_bytes(child.pid) > child.work.memory_bytes:
+                self._kill(child, "memory")
+
+    def _listen(self, child: _Child) -> Iterator[Ended]:
+        """Read what the child has said: drafts are kept, final cells are handed on."""
+        while True:
+            try:
+                heard = os.read(child.pipe, 1 << 16)
+            except BlockingIOError:
+                break
+            if not heard:
+                break
+            child.buffer += heard
+        *lines, child.buffer = child.buffer.split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            cell = Cell.model_validate_json(message["cell"])
+            if message["final"]:
+                child.finished.add(cell.api)
+                child.draft = None
+                child.deadline = time.monotonic() + child.work.timeout_seconds
+                yield Ended(child.work, cell, None, log=_tail(child.log), contended=child.contended)
+            else:
+                child.draft = cell
+
+    def _kill(self, child: _Child, why: Death) -> None:
+        if child.killed is None:
+            child.killed = why
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+    def _bury(self, child: _Child) -> Iterator[Ended]:
+        """Reap the child, and say how it ended; cells that it never came to go to a new one."""
+        status = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+        assert status is not None  # noqa: S101 -- it is dead: _next_events saw it
+        log = _tail(child.log)
+        self._forget(child)
+        left = tuple(api for api in child.work.apis if api not in child.finished)
+        if not left:
+            return
+        death: Death = "exit" if status.si_code == os.CLD_EXITED else "signal"
+        if child.killed is not None:
+            death = child.killed
+        elif status.si_status == signal.SIGKILL and _oom_kills() > child.kills_before:
+            death = "kernel memory"
+        cell = child.draft or self._blank(child.work, left[0])
+        yield Ended(child.work, cell, death, status.si_status, log, child.contended)
+        rest = tuple(api for api in left if api != cell.api)
+        if rest:
+            self._queue.appendleft(replace(child.work, apis=rest))
+
+    def _forget(self, child: _Child) -> None:
+        for descriptor in (child.pidfd, child.pipe):
+            self._selector.unregister(descriptor)
+            os.close(descriptor)
+        self._children.remove(child)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)  # whatever it started
+        shutil.rmtree(child.scratch, ignore_errors=True)
+
+    def _stop_all(self) -> None:
+        for child in list(self._children):
+            self._kill(child, "exit")
+            os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+            self._forget(child)
+
+
+def _private_bytes(pid: int) -> int:
+    """The child's own memory, without what it shares with the parent; 0 for one that has just died."""
+    try:
+        return int(psutil.Process(pid).memory_full_info().uss)
+    except psutil.Error:
+        return 0
+
+
+def _oom_kills() -> int:
+    """How often the kernel has killed for memory in our control group (cgroup v2, then v1); 0 where unknown."""
+    for name, key in (("memory.events", "oom_kill"), ("memory/memory.oom_control", "oom_kill")):
+        with contextlib.suppress(OSError, ValueError):
+            lines = (Path("/sys/fs/cgroup") / name).read_text(encoding="ascii").splitlines()
+            return sum(int(line.split()[1]) for line in lines if line.split()[0] == key)
+    return 0
+
+
+def _tail(log: Path) -> str:
+    """The end of what the child printed."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
