@@ -4,33 +4,28 @@ The comparison of the model's numbers shows that the pipeline ran the right mode
 what it made of those numbers is right too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import torch
-
-from harness.cell.outputs import MismatchError, Outputs
-from harness.cell.synthesis.raw import NEW_TOKENS
+from harness.cell.outputs import MismatchError
+from harness.cell.recording import Recording
 
 LARGEST_DIFFERENCE = 1e-5
 """Of a probability: the pipelines take their softmax in numpy, some in float64."""
 
 
-def check_answer(
-    task: str, pipe: Any, model: Any, prepared: Mapping[str, Any], direct: Outputs, answer: Any
-) -> bool | None:
-    """True where the answer is what the direct call says, None where this task has no such check; else ``MismatchError``.
+def check_answer(task: str, pipe: Any, direct: Recording, answer: Any) -> bool | None:
+    """True where the pipeline's answer is what the direct call makes it; None where this task has no such check.
 
-    ``direct`` are the reference ``model``'s outputs for the inputs that the pipeline ``prepared``.
+    ``MismatchError`` where it is something else. ``direct`` is the reference model, asked what the pipeline
+    asked its own.
     """
     work_out = _ANSWERS.get(task)
     if work_out is None:
         return None
-    expected = work_out(pipe, model, prepared, direct, answer)
+    expected = work_out(pipe, direct, answer)
     found = _told(answer)
-    if len(expected) != len(found) or not all(
-        _equal(one, other) for one, other in zip(expected, found, strict=True)
-    ):
+    if len(expected) != len(found) or not all(map(_equal, expected, found)):
         msg = f"the pipeline answers {found}, where a direct call gives {expected}"
         raise MismatchError(msg)
     return True
@@ -52,36 +47,24 @@ def _equal(one: float | str, other: float | str) -> bool:
     return abs(one - other) <= LARGEST_DIFFERENCE
 
 
-def _class_scores(
-    pipe: Any, _model: Any, _prepared: Mapping[str, Any], direct: Outputs, answer: Any
-) -> Answer:
-    scores = direct["logits"][0].softmax(-1)
+def _class_scores(pipe: Any, direct: Recording, answer: Any) -> Answer:
+    scores = direct.outputs["logits"][0].softmax(-1)
     return [float(scores[pipe.model.config.label2id[one["label"]]]) for one in answer]
 
 
-def _image_label_scores(
-    _pipe: Any, _model: Any, _prepared: Mapping[str, Any], direct: Outputs, _answer: Any
-) -> Answer:
-    return sorted(direct["logits_per_image"][0].softmax(-1).tolist(), reverse=True)
+def _image_label_scores(_pipe: Any, direct: Recording, _answer: Any) -> Answer:
+    return sorted(direct.outputs["logits_per_image"][0].softmax(-1).tolist(), reverse=True)
 
 
-def _mask_scores(pipe: Any, _model: Any, prepared: Mapping[str, Any], direct: Outputs, answer: Any) -> Answer:
-    place = (prepared["input_ids"][0] == pipe.tokenizer.mask_token_id).nonzero().item()
-    scores = direct["logits"][0, int(place)].softmax(-1)
+def _mask_scores(pipe: Any, direct: Recording, answer: Any) -> Answer:
+    place = int((direct.inputs["input_ids"][0] == pipe.tokenizer.mask_token_id).nonzero().item())
+    scores = direct.outputs["logits"][0, place].softmax(-1)
     return [float(scores[one["token"]]) for one in answer]
 
 
-def _continuation(
-    pipe: Any, model: Any, prepared: Mapping[str, Any], _direct: Outputs, _answer: Any
-) -> Answer:
-    prompt = {
-        name: prepared[name] for name in ("input_ids", "attention_mask", "pixel_values") if name in prepared
-    }
-    with torch.no_grad():
-        tokens = model.generate(
-            **prompt, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False
-        )
-    new = tokens[0, prompt["input_ids"].shape[1] :]
+def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
+    assert direct.tokens is not None and direct.generate_inputs is not None  # noqa: S101, PT018 -- these tasks generate
+    new = direct.tokens[0, direct.generate_inputs["input_ids"].shape[1] :]
     return [pipe.tokenizer.decode(new, skip_special_tokens=True)]
 
 

@@ -4,8 +4,6 @@ What the model computes inside the pipeline is held against a direct call of the
 inputs that the pipeline prepared.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from harness.cell.answers import check_answer
 from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
 from harness.cell.outputs import MismatchError, Outputs
+from harness.cell.recording import recorded
 from harness.cell.sabotage import Sabotage
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory, synthesise
 from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
@@ -25,7 +24,7 @@ from harness.cell.synthesis.raw import Call, call_for
 from harness.cell.tasks import NoSuchTaskError, Task, task_for
 from harness.records import Execution, Throughput
 
-REFERENCE = "the reference model, called directly on what the pipeline prepared"
+REFERENCE = "the model in memory that was saved, called directly on what the pipeline prepared"
 _SUMMARY_LENGTH = 300
 
 
@@ -53,13 +52,12 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
 
     draft.enter("first inference")
     sabotage.before_inference()
-    with recorded(pipe.model) as forwards, measure.timed() as watch:
+    with recorded(pipe.model) as inside, measure.timed() as watch:
         output = pipe(**call.fresh())
     draft.measured(first_inference_seconds=watch.seconds)
-    if not forwards:
+    if not inside.outputs:
         msg = "the pipeline gave an output without calling its model"
         raise MismatchError(msg)
-    prepared, inside = forwards[0]
     draft.output_summary = str(output)[:_SUMMARY_LENGTH]
     draft.proved(
         model_class=type(pipe.model).__name__,
@@ -67,11 +65,11 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
         processors=processors.classes,
         stand_ins=processors.stand_ins,
         weights_sha256=tensors_digest(pipe.model.state_dict()),
-        inputs_sha256=tensors_digest(outputs.flatten(prepared)),
-        outputs_sha256=tensors_digest(inside),
+        inputs_sha256=tensors_digest(outputs.flatten(inside.asked)),
+        outputs_sha256=tensors_digest(inside.outputs),
         execution_device=str(pipe.device),
         parameter_devices=outputs.devices(dict(pipe.model.named_parameters())),
-        output_devices=outputs.devices(inside),
+        output_devices=outputs.devices(inside.outputs),
     )
     pipeline_output.check_structure(task.name, output)
 
@@ -83,12 +81,17 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
         raise MismatchError(msg)
 
     draft.enter("compare")
-    direct = outputs.call(checkpoint.model, prepared)
-    found = compare.differences(direct, inside)
+    direct = inside.asked_of(checkpoint.model)
+    found = compare.differences(direct.outputs, inside.outputs)
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
     compare.within(found, execution.tolerance, REFERENCE)
-    draft.compared(answer_equal=check_answer(task.name, pipe, checkpoint.model, prepared, direct, output))
-    draft.compared(effects=(effects := _effects(pipe, call, inside, task)))
+    if direct.tokens is not None and inside.tokens is not None:
+        draft.compared(tokens_equal=(equal := torch.equal(direct.tokens, inside.tokens.cpu())))
+        if not equal:
+            msg = f"the pipeline's greedy tokens {inside.tokens.tolist()} differ from {direct.tokens.tolist()}"
+            raise MismatchError(msg)
+    draft.compared(answer_equal=check_answer(task.name, pipe, direct, output))
+    draft.compared(effects=(effects := _effects(pipe, call, inside.outputs, task)))
     compare.all_matter(effects, draft.planned.recipe.unchanged_by if draft.planned.recipe else {})
 
     draft.enter("measure")
@@ -133,23 +136,6 @@ def check_loaded(pipe: Any, checkpoint: Checkpoint, processors: Processors) -> N
             raise MismatchError(msg)
 
 
-@contextmanager
-def recorded(model: Any) -> Iterator[list[tuple[dict[str, Any], Outputs]]]:
-    """The keyword inputs and outputs of the model's forward passes, the first of which is kept."""
-    kept: list[tuple[dict[str, Any], Outputs]] = []
-
-    def keep(_model: Any, positional: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-        if not kept and not positional:
-            inputs = {name: value for name, value in named.items() if "past_key_values" not in name}
-            kept.append((inputs, outputs.flatten(output)))
-
-    hook = model.register_forward_hook(keep, with_kwargs=True)
-    try:
-        yield kept
-    finally:
-        hook.remove()
-
-
 def _effects(pipe: Any, call: Call, inside: Outputs, task: Task) -> dict[str, float]:
     """By modality: how much a second, different value changed what the model computes inside the pipeline.
 
@@ -157,8 +143,7 @@ def _effects(pipe: Any, call: Call, inside: Outputs, task: Task) -> dict[str, fl
     """
     effects = {}
     for modality in call.alternatives:
-        with recorded(pipe.model) as forwards:
+        with recorded(pipe.model) as other:
             pipe(**call.fresh(modality))
-        _, other = forwards[0]
-        effects[modality] = compare.effect(inside, other, task.outputs)
+        effects[modality] = compare.effect(inside, other.outputs, task.outputs)
     return effects

@@ -1,0 +1,66 @@
+"""What a model was asked inside a pipeline, and what it said: its first forward pass, and its ``generate``."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from harness.cell import outputs
+from harness.cell.outputs import Outputs
+
+
+@dataclass
+class Recording:
+    """Inputs and outputs by name; ``generate_inputs`` is None where the pipeline did not generate."""
+
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: Outputs = field(default_factory=dict)
+    generate_inputs: dict[str, Any] | None = None
+    tokens: torch.Tensor | None = None
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the model was asked from outside: ``generate`` makes the forward pass's inputs out of these."""
+        return self.inputs if self.generate_inputs is None else self.generate_inputs
+
+    def asked_of(self, model: Any) -> "Recording":
+        """The same question put to another model, directly."""
+        with recorded(model) as other, torch.no_grad():
+            if self.generate_inputs is None:
+                model(**self.inputs)
+            else:
+                model.generate(**copy.deepcopy(self.generate_inputs))
+        return other
+
+
+@contextmanager
+def recorded(model: Any) -> Iterator[Recording]:
+    """Record what is asked of the model in this block. Of several forward passes the first is kept."""
+    recording = Recording()
+
+    def keep(_model: Any, _positional: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        if not recording.outputs:
+            recording.inputs = {name: value for name, value in named.items() if "past_key_values" not in name}
+            recording.outputs = outputs.flatten(output)
+
+    def generate(*positional: Any, **named: Any) -> Any:
+        if positional:
+            named = {model.main_input_name: positional[0], **named}
+        if recording.generate_inputs is None:
+            recording.generate_inputs = copy.deepcopy(named)
+        result = type(model).generate(model, **named)
+        if recording.tokens is None:
+            recording.tokens = result if isinstance(result, torch.Tensor) else result["sequences"]
+        return result
+
+    hook = model.register_forward_hook(keep, with_kwargs=True)
+    if hasattr(model, "generate"):
+        model.generate = generate
+    try:
+        yield recording
+    finally:
+        hook.remove()
+        model.__dict__.pop("generate", None)

@@ -1,0 +1,98 @@
+"""The model types that the installed transformers knows, each with the domain that its own code suggests.
+
+``python -m harness.cell.registry > data/stacks/NAME.json`` in a stack's environment makes that stack's file.
+The domain is derived; where it is wrong or too coarse, data/domains.toml corrects it by hand.
+"""
+
+import importlib
+import json
+import sys
+from typing import Any
+
+from harness.records import Domain
+
+TABLES_BY_MODALITY = {
+    # Marks of MODEL_FOR_…_MAPPING_NAMES. They come first: a head says what people use a type for, while
+    # PreTrainedModel.input_modalities is "text" wherever its author forgot it.
+    "document": ("DOCUMENT_QUESTION_ANSWERING", "TABLE_RECOGNITION", "TEXT_RECOGNITION"),
+    "time": ("TIME_SERIES",),
+    "audio": ("AUDIO", "CTC", "RNNT", "TDT", "SPEECH", "TEXT_TO_SPECTROGRAM", "TEXT_TO_WAVEFORM"),
+    "image": ("IMAGE", "VIDEO", "VISUAL", "DETECTION", "DEPTH", "SEGMENTATION", "KEYPOINT", "POSE", "MASK_GENERATION"),
+}  # fmt: skip
+PARTS_BY_MODALITY = {
+    # Ends of the names of parts of bigger types: qwen2_vl_text, clip_vision_model.
+    "text": ("_text", "_text_model"),
+    "image": ("_vision", "_vision_model", "_vision_encoder", "_vqgan", "_vqmodel", "_image_model"),
+    "audio": ("_audio", "_audio_model", "_audio_encoder", "_audio_tokenizer"),
+}
+
+
+def main() -> None:
+    """Print the registry as JSON, a type a line."""
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    types = {name: domain_of(name) for name in sorted(CONFIG_MAPPING_NAMES)}
+    registry = {"transformers": transformers.__version__, "types": types}
+    sys.stdout.write(json.dumps(registry, indent=1) + "\n")
+
+
+def domain_of(model_type: str) -> Domain:
+    """What the type takes and is used for, as far as its name, heads and classes say."""
+    for modality, ends in PARTS_BY_MODALITY.items():
+        if model_type.endswith(ends):
+            return _domain({modality})
+    return _domain(_modalities_of_heads(model_type) | _modalities_of_classes(model_type))
+
+
+def _domain(modalities: set[str]) -> Domain:
+    """The one domain of several modalities; images and text together are more telling than sound beside them."""
+    seen = modalities & {"image", "video"}
+    if "document" in modalities:
+        return "document"
+    if "time" in modalities:
+        return "time-series"
+    if seen and "text" in modalities:
+        return "vision-language"
+    if seen and "audio" in modalities:
+        return "other"
+    if "audio" in modalities:
+        return "audio"
+    return "vision" if seen else "text"
+
+
+def _modalities_of_heads(model_type: str) -> set[str]:
+    from transformers.models.auto import modeling_auto
+
+    tables = [
+        name
+        for name, table in vars(modeling_auto).items()
+        if name.startswith("MODEL_FOR_") and name.endswith("_MAPPING_NAMES") and model_type in table
+    ]
+    return {
+        modality
+        for modality, marks in TABLES_BY_MODALITY.items()
+        if any(mark in table for table in tables for mark in marks)
+    }
+
+
+def _modalities_of_classes(model_type: str) -> set[str]:
+    """What the model classes of the type's config declare; nothing where they declare no more than the default."""
+    from transformers import PreTrainedModel
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    config_class = CONFIG_MAPPING[model_type]
+    try:
+        module: Any = importlib.import_module(config_class.__module__.replace("configuration_", "modeling_"))
+    except ImportError:  # the type has no modeling file of its own, as layoutxlm
+        return set()
+    declared: set[str] = set()
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, PreTrainedModel) and value.config_class is config_class:
+            modalities = value.input_modalities
+            declared |= {modalities} if isinstance(modalities, str) else set(modalities)
+    return declared
+
+
+if __name__ == "__main__":
+    main()
