@@ -91,9 +91,7 @@ def _keys_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[st
         else:  # a key of a mapping or an index of an array: what it holds stands last in the annotation
             arguments = [one for one in typing.get_args(annotation) if one is not Ellipsis]
             annotation = arguments[-1] if arguments else annotation
-    return [
-        field.alias or name for table in _tables(annotation) for name, field in table.model_fields.items()
-    ]
+    return [field.alias or name for table in _tables(annotation) for name, field in table.model_fields.items()]
 
 
 def _tables(annotation: Any) -> list[type[BaseModel]]:

@@ -56,6 +56,8 @@ class Ended:
     """The signal or the exit code of a child that died."""
     log: str = ""
     contended: bool = False
+    seconds: float = 0.0
+    """Since the child began this cell."""
 
 
 @dataclass(eq=False)
@@ -74,6 +76,7 @@ class _Child:
     finished: set[Api] = field(default_factory=set)
     killed: Death | None = None
     contended: bool = False
+    began: float = field(default_factory=time.monotonic)
 
 
 class Pool:
@@ -187,8 +190,9 @@ class Pool:
             if message["final"]:
                 child.finished.add(cell.api)
                 child.draft = None
-                child.deadline = time.monotonic() + child.work.timeout_seconds
                 yield Ended(child.work, cell, None, log=_tail(child.log), contended=child.contended)
+                child.began = time.monotonic()
+                child.deadline = child.began + child.work.timeout_seconds
             else:
                 child.draft = cell
 
@@ -213,7 +217,8 @@ class Pool:
         elif status.si_status == signal.SIGKILL and _oom_kills() > child.kills_before:
             death = "kernel memory"
         cell = child.draft or self._blank(child.work, left[0])
-        yield Ended(child.work, cell, death, status.si_status, log, child.contended)
+        seconds = time.monotonic() - child.began
+        yield Ended(child.work, cell, death, status.si_status, log, child.contended, seconds)
         rest = tuple(api for api in left if api != cell.api)
         if rest:
             self._queue.appendleft(replace(child.work, apis=rest))

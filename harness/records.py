@@ -14,12 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 SCHEMA_VERSION: Final = 1
 
 Api = Literal["from_pretrained", "pipeline"]
-Domain = Literal[
-    "text", "vision", "vision-language", "document", "audio", "time-series", "biology", "graph", "other"
-]
-Stage = Literal[
-    "start", "synthesise", "load", "export", "compile", "first inference", "repeat", "compare", "measure"
-]
+Domain = Literal["text", "vision", "vision-language", "document", "audio", "time-series", "biology", "graph", "other"]
+Stage = Literal["start", "synthesise", "load", "export", "compile", "first inference", "repeat", "compare", "measure"]
 Outcome = Literal[
     "passed",
     "failed",  # an exception, with its stage

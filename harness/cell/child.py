@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
-from harness.cell import from_pretrained, pipelines
-from harness.cell.draft import Draft
+from harness.cell import from_pretrained, measure, pipelines
+from harness.cell.draft import Draft, Send
 from harness.cell.outputs import MismatchError
 from harness.cell.sabotage import SABOTAGES, Sabotage
 from harness.cell.synthesis.checkpoint import TooLargeError
 from harness.cell.tasks import NoSuchTaskError
 from harness.diagnose import diagnose
-from harness.records import Api, Execution, Outcome
+from harness.pool import Work
+from harness.records import Api, Execution, Outcome, Shard
 
 _APIS: dict[Api, Callable[[Draft, Execution, Path, Sabotage], None]] = {
     "from_pretrained": from_pretrained.run,
@@ -22,6 +23,14 @@ _APIS: dict[Api, Callable[[Draft, Execution, Path, Sabotage], None]] = {
 }
 # The machine's own faults, which say nothing of the model.
 _BROKEN_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO}
+
+
+def run_type(shard: Shard, work: Work, execution: Execution, scratch: Path, send: Send, reproduce: str) -> None:
+    """Run the cells that the child was forked for; a failed one does not keep the next from its own verdict."""
+    measure.forget_peak()
+    for api in work.apis:
+        draft = Draft(work.planned, shard.backend, shard.stack, api, reproduce, send)
+        run_cell(draft, execution, scratch, work.canary)
 
 
 def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | None = None) -> None:
@@ -33,9 +42,7 @@ def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | No
     except Exception as error:  # noqa: BLE001 -- this is the boundary: what a model raises is its verdict
         outcome = outcome_of(error)
         reason = str(error) if isinstance(error, _VERDICTS) else ""
-        failure = (
-            None if outcome in ("not-applicable", "not-selected") else diagnose(error, stage=draft.stage)
-        )
+        failure = None if outcome in ("not-applicable", "not-selected") else diagnose(error, stage=draft.stage)
         draft.finish(outcome, reason or (failure.message if failure else ""), failure)
     else:
         draft.finish("passed")

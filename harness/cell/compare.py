@@ -29,9 +29,7 @@ def _difference(name: str, reference: torch.Tensor, output: torch.Tensor) -> Out
         raise MismatchError(msg)
     max_abs, relative = distance(reference, output)
     dtype = str(output.dtype).removeprefix("torch.")
-    return OutputDifference(
-        name=name, shape=tuple(output.shape), dtype=dtype, max_abs=max_abs, max_relative=relative
-    )
+    return OutputDifference(name=name, shape=tuple(output.shape), dtype=dtype, max_abs=max_abs, max_relative=relative)
 
 
 def distance(reference: torch.Tensor, output: torch.Tensor) -> tuple[float, float]:
@@ -67,8 +65,7 @@ def effect(before: Outputs, after: Outputs, names: Iterable[str]) -> float:
     logits of a vision-language model) shows nothing. Another shape is another output: 1.
     """
     changes = [
-        distance(before[name], after[name])[1] if before[name].shape == after[name].shape else 1.0
-        for name in names
+        distance(before[name], after[name])[1] if before[name].shape == after[name].shape else 1.0 for name in names
     ]
     return max(changes)
 

@@ -17,9 +17,7 @@ Send = Callable[[Cell, bool], None]
 class Draft:
     """The fields of a cell, filled in as they become known."""
 
-    def __init__(
-        self, planned: PlannedType, backend: str, stack: str, api: Api, reproduce: str, send: Send
-    ) -> None:
+    def __init__(self, planned: PlannedType, backend: str, stack: str, api: Api, reproduce: str, send: Send) -> None:
         self.planned, self.backend, self.stack, self.api, self.reproduce = (
             planned,
             backend,

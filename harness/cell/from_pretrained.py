@@ -93,9 +93,7 @@ def check_keys(report: Any) -> None:
     """Every key of the checkpoint found its place and none was left to chance; else ``MismatchError``."""
     wrong = {kind: sorted(str(key) for key in report[kind]) for kind in report if report[kind]}
     if wrong:
-        told = "; ".join(
-            f"{len(keys)} {kind.replace('_', ' ')}: {', '.join(keys[:3])}" for kind, keys in wrong.items()
-        )
+        told = "; ".join(f"{len(keys)} {kind.replace('_', ' ')}: {', '.join(keys[:3])}" for kind, keys in wrong.items())
         raise MismatchError(told)
 
 

@@ -69,8 +69,6 @@ def memory() -> dict[str, int]:
     figures = {"private_bytes": psutil.Process(os.getpid()).memory_full_info().uss}
     status = Path("/proc/self/status")
     if status.exists():
-        lines = dict(
-            line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line
-        )
+        lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
         figures["peak_rss_bytes"] = int(lines["VmHWM"].split()[0]) * 1024
     return figures

@@ -59,8 +59,7 @@ def check_outputs(
             want not in (None, got) for want, got in zip(expected, shape, strict=True)
         ):
             told = [
-                f"{one}={size}" if size is not None else "any"
-                for one, size in zip(dimensions, expected, strict=True)
+                f"{one}={size}" if size is not None else "any" for one, size in zip(dimensions, expected, strict=True)
             ]
             msg = f"output {name!r} has the shape {shape}, not [{', '.join(told)}]"
             raise MismatchError(msg)

@@ -101,7 +101,7 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
 
 
 def pipeline_task(draft: Draft) -> Task:
-    """The type's task, or the one that its recipe lets stand for it; ``NoSuchTaskError`` where pipeline() has none."""
+    """The type's task, or the one that stands for it by recipe; ``NoSuchTaskError`` where pipeline() has none."""
     recipe = draft.planned.recipe
     if recipe and recipe.pipeline_task:
         recipe = recipe.model_copy(update={"task": recipe.pipeline_task, "model_class": None})
@@ -116,9 +116,7 @@ def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Proces
     """The checkpoint with everything beside it that a pipeline loads."""
     planned = draft.planned
     text = make_text_side(planned.model_type, planned.domain, planned.recipe, folder)
-    checkpoint = synthesise(
-        planned.model_type, task, planned.recipe, folder, text.token_ids if text else None
-    )
+    checkpoint = synthesise(planned.model_type, task, planned.recipe, folder, text.token_ids if text else None)
     processors = make_processors(planned.model_type, checkpoint.config, text, planned.recipe)
     processors.save(folder)
     return checkpoint, processors, text.placeholders if text else {}
@@ -127,7 +125,7 @@ def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Proces
 def check_loaded(pipe: Any, checkpoint: Checkpoint, processors: Processors) -> None:
     """The pipeline took the weights that were saved, and processors of the classes that were saved."""
     if tensors_digest(pipe.model.state_dict()) != tensors_digest(checkpoint.model.state_dict()):
-        msg = f"the pipeline's {type(pipe.model).__name__} does not hold the weights of {type(checkpoint.model).__name__}"
+        msg = f"the pipeline's {type(pipe.model).__name__} does not hold the weights that were saved"
         raise MismatchError(msg)
     for role, saved in processors.classes.items():
         loaded = getattr(pipe, role, None)

@@ -11,14 +11,14 @@ from typing import Any
 
 from harness.records import Domain
 
-TABLES_BY_MODALITY = {
-    # Marks of MODEL_FOR_…_MAPPING_NAMES. They come first: a head says what people use a type for, while
-    # PreTrainedModel.input_modalities is "text" wherever its author forgot it.
+HEADS_BY_MODALITY = {
+    # Marks in the names of the MODEL_FOR_…_MAPPING_NAMES tables that a type stands in.
     "document": ("DOCUMENT_QUESTION_ANSWERING", "TABLE_RECOGNITION", "TEXT_RECOGNITION"),
     "time": ("TIME_SERIES",),
     "audio": ("AUDIO", "CTC", "RNNT", "TDT", "SPEECH", "TEXT_TO_SPECTROGRAM", "TEXT_TO_WAVEFORM"),
-    "image": ("IMAGE", "VIDEO", "VISUAL", "DETECTION", "DEPTH", "SEGMENTATION", "KEYPOINT", "POSE", "MASK_GENERATION"),
-}  # fmt: skip
+    "image": ("IMAGE", "VIDEO", "VISUAL", "DETECTION", "DEPTH", "SEGMENTATION", "KEYPOINT", "POSE"),
+    "text": ("TEXT_TO_TEXT", "MULTIMODAL_LM", "ZERO_SHOT", "VISUAL_QUESTION"),
+}
 PARTS_BY_MODALITY = {
     # Ends of the names of parts of bigger types: qwen2_vl_text, clip_vision_model.
     "text": ("_text", "_text_model"),
@@ -30,23 +30,30 @@ PARTS_BY_MODALITY = {
 def main() -> None:
     """Print the registry as JSON, a type a line."""
     import transformers
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    types = {name: domain_of(name) for name in sorted(CONFIG_MAPPING_NAMES)}
+    types = {name: domain_of(name) for name in sorted(model_types())}
     registry = {"transformers": transformers.__version__, "types": types}
     sys.stdout.write(json.dumps(registry, indent=1) + "\n")
 
 
+def model_types() -> list[str]:
+    """The names of the installed transformers' own registry."""
+    auto: Any = importlib.import_module("transformers.models.auto.configuration_auto")
+    return list(auto.CONFIG_MAPPING_NAMES)
+
+
 def domain_of(model_type: str) -> Domain:
-    """What the type takes and is used for, as far as its name, heads and classes say."""
-    for modality, ends in PARTS_BY_MODALITY.items():
-        if model_type.endswith(ends):
-            return _domain({modality})
-    return _domain(_modalities_of_heads(model_type) | _modalities_of_classes(model_type))
+    """What the type takes and is used for, as far as its heads, name and classes say."""
+    heads = _modalities_of_heads(model_type)
+    if not heads:
+        for modality, ends in PARTS_BY_MODALITY.items():
+            if model_type.endswith(ends):
+                return _domain({modality})
+    return _domain(heads | _modalities_of_classes(model_type))
 
 
 def _domain(modalities: set[str]) -> Domain:
-    """The one domain of several modalities; images and text together are more telling than sound beside them."""
+    """The one domain of several modalities: images with text say more of a type than sound beside them."""
     seen = modalities & {"image", "video"}
     if "document" in modalities:
         return "document"
@@ -71,15 +78,14 @@ def _modalities_of_heads(model_type: str) -> set[str]:
     ]
     return {
         modality
-        for modality, marks in TABLES_BY_MODALITY.items()
+        for modality, marks in HEADS_BY_MODALITY.items()
         if any(mark in table for table in tables for mark in marks)
     }
 
 
 def _modalities_of_classes(model_type: str) -> set[str]:
-    """What the model classes of the type's config declare; nothing where they declare no more than the default."""
-    from transformers import PreTrainedModel
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    """What the model classes of the type's config declare; nothing where that is no more than the default."""
+    from transformers import CONFIG_MAPPING, PreTrainedModel
 
     config_class = CONFIG_MAPPING[model_type]
     try:
@@ -91,7 +97,7 @@ def _modalities_of_classes(model_type: str) -> set[str]:
         if isinstance(value, type) and issubclass(value, PreTrainedModel) and value.config_class is config_class:
             modalities = value.input_modalities
             declared |= {modalities} if isinstance(modalities, str) else set(modalities)
-    return declared
+    return set() if declared == {"text"} else declared
 
 
 if __name__ == "__main__":

@@ -148,6 +148,4 @@ def task_for(model_type: str, recipe: Recipe | None) -> Task:
 def no_such_task(model_type: str, wanted: str | None) -> NoSuchTaskError:
     """The error, with the version that it holds for."""
     head = f"the task {wanted}" if wanted else "any task"
-    return NoSuchTaskError(
-        f"transformers {transformers.__version__} maps no model class of {model_type} to {head}"
-    )
+    return NoSuchTaskError(f"transformers {transformers.__version__} maps no model class of {model_type} to {head}")

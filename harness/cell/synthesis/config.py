@@ -65,9 +65,7 @@ def _changes(config: Any, token_ids: dict[str, int]) -> dict[str, Any]:
     for name, value in config.to_dict().items():
         nested = getattr(config, name, None) if isinstance(value, dict) else None
         if isinstance(nested, transformers.PretrainedConfig):
-            changes[name] = (
-                _own_values(nested) | _changes(nested, token_ids) | {"model_type": nested.model_type}
-            )
+            changes[name] = _own_values(nested) | _changes(nested, token_ids) | {"model_type": nested.model_type}
         elif name == "layer_types" and isinstance(value, list):
             changes[name] = value[:layers]
         elif (small := _small(name, value, layers, token_ids)) is not None:
@@ -118,11 +116,7 @@ def _own_values(nested: Any) -> dict[str, Any]:
     """What a parent set in its sub-config that the sub-config's class would not."""
     fresh = type(nested)().to_dict()
     values = nested.to_dict()
-    return {
-        name: value
-        for name, value in values.items()
-        if not isinstance(value, dict) and fresh.get(name) != value
-    }
+    return {name: value for name, value in values.items() if not isinstance(value, dict) and fresh.get(name) != value}
 
 
 def _free_id(token_ids: Mapping[str, int]) -> int:

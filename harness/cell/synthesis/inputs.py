@@ -39,9 +39,7 @@ class Inputs:
     @property
     def digest(self) -> str:
         """SHA-256 of all values, the alternatives included."""
-        return tensors_digest(
-            self.values | {f"another {name}": one for name, one in self.alternatives.items()}
-        )
+        return tensors_digest(self.values | {f"another {name}": one for name, one in self.alternatives.items()})
 
 
 class _Maker:
@@ -66,14 +64,10 @@ class _Maker:
     def tokens(self, length: int) -> torch.Tensor:
         """Token ids of words: none that means something to the model."""
         special = {
-            value
-            for name, value in self.config.to_dict().items()
-            if name.endswith(("_token_id", "_token_index"))
+            value for name, value in self.config.to_dict().items() if name.endswith(("_token_id", "_token_index"))
         }
         special |= {value for name, value in self.text.to_dict().items() if name.endswith("_token_id")}
-        first = 1 + max(
-            (one for one in special if isinstance(one, int) and one < self.text.vocab_size // 2), default=0
-        )
+        first = 1 + max((one for one in special if isinstance(one, int) and one < self.text.vocab_size // 2), default=0)
         return torch.randint(first, self.text.vocab_size, (BATCH, length), generator=self.generator)
 
     def input_ids(self) -> torch.Tensor:

@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 from PIL import Image
 
 # The two of a kind have words of the same lengths: they become as many tokens, so that the outputs of the one can
@@ -33,17 +33,17 @@ class Call:
 
 def picture(seed: int, side: int = 64) -> Image.Image:
     """A noisy RGB image with a gradient, so that resizing leaves something to tell two of them apart."""
-    generator = numpy.random.default_rng(seed)
-    ramp = numpy.linspace(0, 160, side)[:, None, None] * (1 if seed % 2 else -1) % 160
+    generator = np.random.default_rng(seed)
+    ramp = np.linspace(0, 160, side)[:, None, None] * (1 if seed % 2 else -1) % 160
     noise = generator.integers(0, 96, (side, side, 3))
     return Image.fromarray((ramp + noise).astype("uint8"), "RGB")
 
 
 def recording(seed: int, seconds: float = 0.5) -> dict[str, Any]:
     """A noisy tone."""
-    time = numpy.arange(int(seconds * RATE)) / RATE
-    noise = numpy.random.default_rng(seed).normal(0, 0.05, time.shape)
-    tone = numpy.sin(2 * numpy.pi * 220 * (seed + 1) * time)
+    time = np.arange(int(seconds * RATE)) / RATE
+    noise = np.random.default_rng(seed).normal(0, 0.05, time.shape)
+    tone = np.sin(2 * np.pi * 220 * (seed + 1) * time)
     return {"raw": (tone + noise).astype("float32"), "sampling_rate": RATE}
 
 

@@ -37,9 +37,7 @@ class Made:
     def token_ids(self) -> dict[str, int]:
         """The ids of its special tokens by role, for the model's config: ``bos``, ``eos``, ``image`` …"""
         ids = {role: getattr(self.tokenizer, f"{role}_token_id", None) for role in _ROLES}
-        ids |= {
-            role: self.tokenizer.convert_tokens_to_ids(token) for role, token in self.placeholders.items()
-        }
+        ids |= {role: self.tokenizer.convert_tokens_to_ids(token) for role, token in self.placeholders.items()}
         return {role: number for role, number in ids.items() if isinstance(number, int)}
 
 
@@ -90,9 +88,7 @@ def _from_vocabulary(own: type[Any]) -> Any:
     known = set(tokens)
     tokens += [token for token in dict.fromkeys(_alphabet(state)) if token not in known]
     scored = state["model"]["type"] == "Unigram"
-    vocabulary: Any = (
-        [(token, -1.0) for token in tokens] if scored else {token: i for i, token in enumerate(tokens)}
-    )
+    vocabulary: Any = [(token, -1.0) for token in tokens] if scored else {token: i for i, token in enumerate(tokens)}
     accepted = inspect.signature(own.__init__).parameters
     return own(vocab=vocabulary, **({"merges": []} if "merges" in accepted else {}))
 
@@ -115,9 +111,7 @@ def _alphabet(state: dict[str, Any]) -> Iterator[str]:
 
 def _from_files(own: type[Any], scratch: Path) -> Any:
     """The class reads its vocabulary from a JSON file of ids by token."""
-    minimal_tokens = [
-        str(one.default) for one in inspect.signature(own.__init__).parameters.values() if _is_token(one)
-    ]
+    minimal_tokens = [str(one.default) for one in inspect.signature(own.__init__).parameters.values() if _is_token(one)]
     tokens = dict.fromkeys([*minimal_tokens, *string.ascii_uppercase, "'"])
     file = scratch / own.vocab_files_names["vocab_file"]
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,56 @@
+"""The cells that must not pass, and what each must be seen as.
+
+They open every shard. They are real cells of a small model, spoilt in one way each (``cell.sabotage``), so a run
+whose checks are blind, whose watch sleeps or whose comparison compares nothing shows itself, and is void.
+"""
+
+from dataclasses import dataclass
+
+from harness.pool import Work
+from harness.records import Execution, Outcome, PlannedType
+
+MODEL_TYPE = "bert"
+_HANG_SECONDS = 3.0
+_GROWTH_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A way to spoil a cell, by its name in ``cell.sabotage``, and the outcome that must be seen."""
+
+    sabotage: str
+    outcome: Outcome
+    must: str
+    """What must happen, for people."""
+    timeout_seconds: float | None = None
+    memory_bytes: int | None = None
+
+
+CANARIES = (
+    Expected("hang", "timeout", "be stopped", timeout_seconds=_HANG_SECONDS),
+    Expected("broken checkpoint", "failed", "fail"),
+    Expected("crash", "crashed", "crash"),
+    Expected("memory", "out-of-memory", "be stopped for its memory", memory_bytes=_GROWTH_BYTES),
+    Expected("constant outputs", "mismatch", "be seen to ignore its inputs"),
+    Expected("wrong number", "mismatch", "be seen to differ from its reference"),
+)
+
+
+def canary_work(execution: Execution) -> list[Work]:
+    """One child for each canary; the one that waits for its timeout first, so that the others run beside it."""
+    planned = PlannedType(model_type=MODEL_TYPE, domain="text", expected_seconds=_HANG_SECONDS)
+    return [
+        Work(
+            planned=planned,
+            apis=("from_pretrained",),
+            timeout_seconds=canary.timeout_seconds or execution.timeout_seconds,
+            memory_bytes=canary.memory_bytes or execution.child_memory_bytes,
+            canary=canary.sabotage,
+        )
+        for canary in CANARIES
+    ]
+
+
+def expected_of(sabotage: str) -> Expected:
+    """The canary of this name."""
+    return next(canary for canary in CANARIES if canary.sabotage == sabotage)

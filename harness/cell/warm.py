@@ -1,0 +1,34 @@
+"""What the parent does before it forks, so that no child pays for it again.
+
+Imports cost seconds and are shared with the children by copy-on-write. Nothing here may start a thread that a
+fork would lose: torch is held to one thread, and no device other than the CPU is touched.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+THREADS_PER_CHILD = 1
+
+
+def warm() -> None:
+    """Import what every child uses, and take one small model through save and load."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import torch
+    import transformers
+
+    torch.set_num_threads(THREADS_PER_CHILD)
+    transformers.utils.logging.disable_progress_bar()
+
+    from harness.cell import child  # noqa: F401 -- imports both APIs and everything below them
+    from harness.cell.outputs import call
+    from harness.cell.synthesis.checkpoint import synthesise
+    from harness.cell.synthesis.inputs import make_inputs
+    from harness.cell.tasks import task_for
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = synthesise("bert", task_for("bert", None), None, Path(folder))
+        loaded = checkpoint.loader.from_pretrained(folder)
+        call(loaded, make_inputs(loaded, None).values)

@@ -1,0 +1,71 @@
+"""Where a shard is measured: the machine, the limits and every installed package."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+import psutil
+
+from harness.errors import UsageError
+from harness.records import EngineName, Environment
+
+_CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
+
+
+def describe(jobs: int, threads_per_child: int, environ: Mapping[str, str] = os.environ) -> Environment:
+    """This environment. What the image and its runner say of themselves comes in by ``HARNESS_*`` variables."""
+    engine = environ.get("HARNESS_ENGINE", "local")
+    if engine not in get_args(EngineName):
+        raise UsageError(f"HARNESS_ENGINE is {engine!r}, not one of {', '.join(get_args(EngineName))}")
+    packages = packages_installed()
+    return Environment(
+        engine="docker" if engine == "docker" else "local",
+        image=environ.get("HARNESS_IMAGE"),
+        torch_build=environ.get("HARNESS_TORCH_BUILD") or _torch_build(packages),
+        python=platform.python_version(),
+        packages=packages,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_cpu(),
+        cores=usable_cores(),
+        memory_bytes=usable_memory(),
+        threads_per_child=threads_per_child,
+        jobs=jobs,
+    )
+
+
+def packages_installed() -> dict[str, str]:
+    """Version by name of every installed distribution, in the order of the names."""
+    found = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
+    return dict(sorted(found.items()))
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def usable_memory() -> int:
+    """The container's limit, or the machine's memory, in bytes."""
+    total = int(psutil.virtual_memory().total)
+    for name in _CGROUP_LIMITS:
+        path = Path("/sys/fs/cgroup") / name
+        if path.exists() and (text := path.read_text(encoding="ascii").strip()).isdigit():
+            return min(total, int(text))
+    return total
+
+
+def _torch_build(packages: Mapping[str, str]) -> str:
+    """What the installed torch says: ``cpu`` for PyTorch's CPU wheels, else PyPI's build."""
+    return "cpu" if packages.get("torch", "").endswith("+cpu") else "pypi"
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

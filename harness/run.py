@@ -1,0 +1,245 @@
+"""The verb ``run``: measure one shard of a plan, here and now.
+
+This is what a container runs, and what runs without one. It exits 0 once the shard is fully measured, whatever
+the outcomes: judging them is the report's work.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness import junit, results
+from harness.canaries import canary_work, expected_of
+from harness.diagnose import diagnose_death
+from harness.documents import read_document
+from harness.environment import describe, usable_cores, usable_memory
+from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, UsageError, suggest
+from harness.pool import Ended, Pool, Send, Work
+from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, Shard
+
+_OUTCOME_OF_DEATH: dict[str, Outcome] = {
+    "exit": "crashed",
+    "signal": "crashed",
+    "timeout": "timeout",
+    "memory": "out-of-memory",
+    "kernel memory": "out-of-memory",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``run``."""
+    parser.add_argument("--plan", type=Path, required=True, help="the plan, as `plan --out` writes it")
+    parser.add_argument("--shard", required=True, metavar="ID", help="the shard to measure: backend/stack/KofN")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where its results go")
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="children at a time (0: one per core)")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell, in place of the plan's")
+    parser.add_argument("--resume", action="store_true", help="keep the cells that are there; measure the others")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Measure the shard; 3 where the canaries show that its results prove nothing."""
+    plan = read_document(options.plan, Plan)
+    shard = _shard(plan, options.shard)
+    execution = plan.backends[shard.backend]
+    if options.timeout is not None:
+        execution = execution.model_copy(update={"timeout_seconds": _positive(options.timeout, "--timeout")})
+    if options.jobs < 0:
+        raise UsageError(f"--jobs is {options.jobs}: it must be 0 or more")
+    signal.signal(signal.SIGTERM, _interrupt)  # what a stopped container gets: the clean way out, as for Ctrl-C
+    # Scratch space first: a machine without any is to be told before minutes are spent.
+    tempfile.gettempdir()
+    return _Run(plan, shard, execution, options.jobs or usable_cores(), options.out).measure(resume=options.resume)
+
+
+class _Run:
+    """One shard, from its header to its footer."""
+
+    def __init__(self, plan: Plan, shard: Shard, execution: Execution, jobs: int, out: Path) -> None:
+        self.plan, self.shard, self.execution, self.jobs, self.out = plan, shard, execution, jobs, out
+        self.started = time.monotonic()
+        self.canaries: list[Canary] = []
+        self.cells: list[Cell] = []
+
+    def measure(self, *, resume: bool) -> int:
+        """Write results.jsonl as the cells end, then junit.xml and metrics.json."""
+        from harness.cell.warm import THREADS_PER_CHILD, warm
+
+        environment = describe(self.jobs, THREADS_PER_CHILD)
+        header = self._header(environment)
+        self.out.mkdir(parents=True, exist_ok=True)
+        path = self.out / results.RESULTS_FILE
+        kept = results.resume(path, header) if resume else ()
+        self.cells.extend(kept)
+        _say(f"{self.shard.id}: {len(self.shard.types)} model types, {self.jobs} at a time; importing …")
+        warm()
+        import_seconds = time.monotonic() - self.started
+        _say(f"ready after {import_seconds:.1f} s")
+        with results.ResultsWriter(path, append=bool(kept)) as writer:
+            if not kept:
+                writer.write(header)
+            for canary in self._run_canaries():
+                writer.write(canary)
+            void = self._void()
+            if void is None:
+                for cell in self._run_cells():
+                    writer.write(cell)
+            writer.write(self._footer(void, import_seconds))
+        results.write_metrics(self.out)
+        junit.write_shard(self.out)
+        _say(f"{self.shard.id}: {_counts(self.cells)}; {time.monotonic() - self.started:.1f} s")
+        if void is not None:
+            _say(f"VOID: {void}")
+            return EXIT_ENVIRONMENT
+        return EXIT_FINE
+
+    def _header(self, environment: Environment) -> Header:
+        return Header(
+            plan_digest=self.plan.digest,
+            selection=self.plan.selection,
+            scale=self.plan.scale,
+            apis=self.plan.apis,
+            planned_shards=self.plan.planned_shards,
+            shard=self.shard,
+            execution=self.execution,
+            environment=environment,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _run_canaries(self) -> Iterator[Canary]:
+        for ended in Pool(self.jobs, self._perform, self._blank).run(canary_work(self.execution)):
+            cell = self._cell(ended)
+            expected = expected_of(str(ended.work.canary))
+            canary = Canary(
+                name=expected.sabotage,
+                expected=expected.outcome,
+                observed=cell.outcome,
+                stage=cell.stage,
+                reason=cell.reason,
+                seconds=cell.seconds,
+            )
+            self.canaries.append(canary)
+            _say(f"  canary: {canary.name}: {canary.observed}{'' if canary.caught else '  <-- NOT CAUGHT'}")
+            yield canary
+
+    def _void(self) -> str | None:
+        missed = [canary for canary in self.canaries if not canary.caught]
+        if not missed:
+            return None
+        told = (f"{one.name!r} must {expected_of(one.name).must}, and was seen as {one.observed}" for one in missed)
+        return f"canaries were not caught, so no verdict of this run means anything: {'; '.join(told)}"
+
+    def _run_cells(self) -> Iterator[Cell]:
+        done = {(cell.model_type, cell.api) for cell in self.cells}
+        work = []
+        # The longest first: what comes last should be short, so that the children end together.
+        for planned in sorted(self.shard.types, key=lambda one: (-one.expected_seconds, one.model_type)):
+            apis = tuple(api for api in self.plan.apis if (planned.model_type, api) not in done)
+            if apis:
+                limits = self.execution
+                work.append(Work(planned, apis, limits.timeout_seconds, limits.child_memory_bytes))
+        total = len(self.shard.types) * len(self.plan.apis)
+        for ended in Pool(self.jobs, self._perform, self._blank).run(work):
+            cell = self._cell(ended)
+            self.cells.append(cell)
+            why = f": {cell.reason.splitlines()[0]}" if cell.reason else ""
+            counted = f"{len(self.cells):>{len(str(total))}}/{total}"
+            _say(f"  {counted} {cell.model_type} {cell.api}: {cell.outcome}{why[:160]} ({cell.seconds:.1f} s)")
+            yield cell
+
+    def _perform(self, work: Work, scratch: Path, send: Send) -> None:
+        """In the child: measure the cells of one type."""
+        from harness.cell.child import run_type
+
+        run_type(self.shard, work, self.execution, scratch, send, self._reproduce(work.planned.model_type))
+
+    def _blank(self, work: Work, api: Api) -> Cell:
+        """The cell of a child that died before it said anything."""
+        planned = work.planned
+        return Cell(
+            model_type=planned.model_type,
+            domain=planned.domain,
+            families=planned.families,
+            backend=self.shard.backend,
+            stack=self.shard.stack,
+            api=api,
+            outcome="crashed",
+            stage="start",
+            reproduce=self._reproduce(planned.model_type),
+            seconds=0.0,
+        )
+
+    def _reproduce(self, model_type: str) -> str:
+        return f"ci/nox -s {self.shard.backend} -- --types {model_type} --stack {self.shard.stack}"
+
+    def _cell(self, ended: Ended) -> Cell:
+        """The cell with what only the parent knows: how the child died, what it printed, who ran beside it."""
+        cell, work = ended.cell, ended.work
+        metrics = cell.metrics.model_copy(update={"contended": ended.contended})
+        changes: dict[str, Any] = {"metrics": metrics}
+        if ended.death is not None:
+            failure = diagnose_death(
+                ended.death,
+                number=ended.number,
+                stage=cell.stage,
+                limit_seconds=work.timeout_seconds,
+                limit_bytes=usable_memory() if ended.death == "kernel memory" else work.memory_bytes,
+                log=ended.log,
+            )
+            changes |= {
+                "outcome": _OUTCOME_OF_DEATH[ended.death],
+                "failure": failure,
+                "reason": failure.message,
+            }
+            changes["seconds"] = ended.seconds
+        elif cell.failure is not None:
+            changes["failure"] = cell.failure.model_copy(update={"log": ended.log or None})
+        return cell.model_copy(update=changes)
+
+    def _footer(self, void: str | None, import_seconds: float) -> Footer:
+        return Footer(
+            cells=len(self.cells),
+            outcomes=dict(Counter(cell.outcome for cell in self.cells)),
+            canaries_caught=sum(canary.caught for canary in self.canaries),
+            canaries=len(self.canaries),
+            void=void,
+            seconds=time.monotonic() - self.started,
+            parent_import_seconds=import_seconds,
+        )
+
+
+def _shard(plan: Plan, shard_id: str) -> Shard:
+    by_id = {shard.id: shard for shard in plan.shards}
+    if shard_id not in by_id:
+        raise UsageError(
+            f"--shard {shard_id!r}: the plan has no such shard{suggest(shard_id, by_id)}",
+            hint=f"its shards are {', '.join(by_id)}",
+        )
+    return by_id[shard_id]
+
+
+def _positive(value: float, option: str) -> float:
+    if not value > 0:
+        raise UsageError(f"{option} is {value:g}: it must be more than 0")
+    return value
+
+
+def _counts(cells: list[Cell]) -> str:
+    counted = Counter(cell.outcome for cell in cells)
+    return ", ".join(f"{number} {outcome}" for outcome, number in counted.most_common()) or "no cells"
+
+
+def _interrupt(_number: int, _frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    """A plain line on standard output, seen at once through a container's log."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
