@@ -1,6 +1,7 @@
 """Raw inputs, as a user hands them to ``pipeline()``: text, an image, a recording; two different ones of each."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ def _page_and_question(_pipe: Any, _placeholders: dict[str, str]) -> Call:
     )
 
 
-_CALLS: dict[str, Any] = {
+_CALLS: dict[str, Callable[[Any, dict[str, str]], Call]] = {
     "fill-mask": _masked,
     "text-generation": _text("text_inputs", return_full_text=False, **_GREEDY),
     "text-classification": _text("inputs", top_k=None),
