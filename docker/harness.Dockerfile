@@ -1,4 +1,4 @@
-# What runs: the harness comes last, since it changes most.
+# What runs. The harness comes last, since it changes most.
 ARG PARENT
 FROM ${PARENT}
 ARG STACK
@@ -20,5 +20,5 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HARNESS_TORCH_BUILD=${TORCH_BUILD}
 WORKDIR /opt/app
 USER 10001:10001
-COPY harness /opt/app/harness
 ENTRYPOINT ["python", "-m", "harness"]
+COPY harness /opt/app/harness

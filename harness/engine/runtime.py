@@ -1,0 +1,70 @@
+"""What a shard needs to run somewhere, and how it ended: the same for containers and without."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.engine.images import Build
+from harness.matrix import Limits, TorchBuild
+from harness.records import EngineName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One shard to run. Its folder holds plan.json, and gets the results."""
+
+    shard: str
+    folder: Path
+    words: tuple[str, ...]
+    """Further words for ``python -m harness run``."""
+    limits: Limits
+    settings: Mapping[str, str] | None = None
+    """Further environment variables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a shard's run ended."""
+
+    code: int
+    out_of_memory: bool = False
+    """The kernel killed something in the container for lack of memory (a child, unless ``code`` is 137)."""
+
+
+class Runtime(Protocol):
+    """A place made ready for one stack of one backend."""
+
+    @property
+    def label(self) -> str:
+        """What people can find it by: an image's tag, an environment's path."""
+
+    def run(self, job: Job) -> Ended:
+        """Run the shard to its end and show its output; ``EnvironmentBrokenError`` where that fails."""
+
+
+class Engine(Protocol):
+    """What makes places ready."""
+
+    @property
+    def name(self) -> EngineName: ...
+
+    def prepare(self, build: Build) -> Runtime:
+        """Build or install what is not there yet; ``EnvironmentBrokenError`` where that cannot be done."""
+
+    def prune(self, needed: Sequence[Runtime]) -> list[str]:
+        """Delete what was made for others than ``needed``; the labels of what is gone."""
+
+
+def variables(build: Build, torch: TorchBuild) -> dict[str, str]:
+    """What a run without an image must have in its environment; harness.Dockerfile sets the same."""
+    return {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
+        "HARNESS_STACK": build.stack,
+        "HARNESS_TORCH_BUILD": torch,
+    }
