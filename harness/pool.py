@@ -5,6 +5,7 @@ next look at the memory is due; it never polls in between, so that what the chil
 """
 
 import contextlib
+import faulthandler
 import json
 import os
 import selectors
@@ -139,6 +140,7 @@ class Pool:
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
+            faulthandler.enable(file=2)  # a crash in native code then leaves the Python stack in the log
             with os.fdopen(pipe, "w", encoding="utf-8") as channel:
 
                 def send(cell: Cell, final: bool) -> None:

@@ -59,6 +59,7 @@ def test_a_segmentation_fault_is_seen_within_a_second_and_keeps_the_stage_that_i
     assert (ended.death, ended.number) == ("signal", signal.SIGSEGV)
     assert ended.cell.stage == "load"
     assert time.monotonic() - started < 1
+    assert "in perform" in ended.log  # the Python frame that the native code died under
 
 
 def test_a_crash_in_one_api_leaves_the_other_to_a_new_child() -> None:
