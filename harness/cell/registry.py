@@ -93,6 +93,7 @@ def _modalities_of_classes(model_type: str) -> set[str]:
     except ImportError:  # the type has no modeling file of its own, as layoutxlm
         return set()
     declared: set[str] = set()
+    value: Any
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, PreTrainedModel) and value.config_class is config_class:
             modalities = value.input_modalities

@@ -1,0 +1,271 @@
+"""data/: every model type that is known, in its domain, with its families, recipe and expected duration."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, TypeVar, get_args
+
+from pydantic import Field
+
+from harness import ROOT
+from harness.documents import Document, check_document, counted, read_data
+from harness.errors import UsageError, suggest
+from harness.matrix import Matrix, duplicates, load_matrix
+from harness.records import Domain, Recipe
+
+DOMAINS: Final = get_args(Domain)
+Model = TypeVar("Model", bound=Document)
+
+
+class Family(Document):
+    """A name that people use, and the architectures behind it."""
+
+    types: Annotated[tuple[str, ...], Field(min_length=1)]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All that data/ says of model types; every name in it is a key of ``domains``."""
+
+    domains: Mapping[str, Domain]
+    """Of every known type: those of the baseline and those that a stack has."""
+    stacks: Mapping[str, frozenset[str]]
+    """The types that each stack's transformers has."""
+    lists: Mapping[str, tuple[str, ...]]
+    """Those of data/lists.toml, ``baseline`` and ``all``."""
+    families: Mapping[str, Family]
+    recipes: Mapping[str, Recipe]
+    seconds: Mapping[str, float]
+    default_seconds: float
+
+    def families_of(self, model_type: str) -> tuple[str, ...]:
+        """The names that people use for the type, in the order of data/families.toml."""
+        return tuple(name for name, family in self.families.items() if model_type in family.types)
+
+    def find_family(self, word: str) -> Family | None:
+        """The family of this name; capitals, spaces, - and _ do not matter."""
+        names = {plain(name): family for name, family in self.families.items()}
+        return names.get(plain(word))
+
+    def expected_seconds(self, model_type: str) -> float:
+        """How long all cells of the type take on one stack, measured or by default."""
+        return self.seconds.get(model_type, self.default_seconds)
+
+
+def plain(name: str) -> str:
+    """A family's name without what people write differently: ``Code Llama`` is ``codellama``."""
+    return "".join(letter for letter in name.casefold() if letter not in " -_")
+
+
+# --- the files ----------------------------------------------------------------------------------------
+
+
+class _Names(Document):
+    rows: tuple[str, ...]
+
+
+class _NameLists(Document):
+    rows: dict[str, tuple[str, ...]]
+
+
+class _Families(Document):
+    rows: dict[str, Family]
+
+
+class _Recipes(Document):
+    rows: dict[str, Recipe]
+
+
+class _Durations(Document):
+    default_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seconds: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+
+
+class _Registry(Document):
+    """What ``python -m harness.cell.registry`` prints."""
+
+    transformers: str
+    types: dict[str, Domain]
+
+
+class _Reader:
+    """Reads files and keeps every mistake with its file, so that all are told at once."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.mistakes: list[str] = []
+        self.known: Sequence[str] | None = None
+        """Every model type, once the files that name them were read without a mistake."""
+
+    def read(self, name: str, model: type[Model]) -> Model | None:
+        """The file below data/ as a ``model``, or nothing where it has mistakes."""
+        path = self.data_dir / name
+        # Files without a fixed set of keys are one mapping (or array), which a model needs a name for.
+        in_rows = "rows" in model.model_fields
+        try:
+            data = read_data(path)
+            return check_document({"rows": data} if in_rows else data, model, path)
+        except UsageError as error:
+            if not error.mistakes:
+                self.mistakes.append(error.message)
+            for mistake in error.mistakes:
+                inner = mistake.removeprefix("rows.") if in_rows else mistake
+                self.add(name, inner.replace("rows:", "the whole file:", 1) if in_rows else inner)
+        return None
+
+    def add(self, name: str, mistake: str) -> None:
+        self.mistakes.append(f"{self.data_dir / name}: {mistake}")
+
+    def check_types(self, name: str, place: str, words: Iterable[str]) -> None:
+        """A mistake for each word that is no known model type, or stands there twice."""
+        words = list(words)
+        for word in dict.fromkeys(words):
+            if self.known is not None and word not in self.known:
+                self.add(name, f"{place}: no model type {word!r}{suggest(word, self.known)}")
+        for word in duplicates(words):
+            self.add(name, f"{place}: {word!r} stands there twice")
+
+
+def load_configuration(root: Path = ROOT) -> tuple[Matrix, Catalog]:
+    """matrix.toml and data/ below ``root``; ``UsageError`` with the mistakes of all files at once."""
+    mistakes: list[str] = []
+    matrix = None
+    path = root / "matrix.toml"
+    try:
+        matrix = load_matrix(path)
+    except UsageError as error:
+        mistakes += [f"{path}: {mistake}" for mistake in error.mistakes] or [error.message]
+    catalog, more = _load(matrix, root / "data")
+    mistakes += more
+    if matrix is None or mistakes:
+        raise UsageError(f"{counted(mistakes)} in the configuration", mistakes=mistakes)
+    return matrix, catalog
+
+
+def load_catalog(matrix: Matrix, data_dir: Path = ROOT / "data") -> Catalog:
+    """All files of data/, checked against each other and the matrix; ``UsageError`` with all mistakes."""
+    catalog, mistakes = _load(matrix, data_dir)
+    if mistakes:
+        raise UsageError(f"{counted(mistakes)} in the configuration", mistakes=mistakes)
+    return catalog
+
+
+def _load(matrix: Matrix | None, data_dir: Path) -> tuple[Catalog, list[str]]:
+    """The catalog, which is whole where no mistakes come with it; without a matrix, data/ is checked alone."""
+    reader = _Reader(data_dir)
+    baseline = _baseline(reader)
+    registries = _registries(reader, matrix)
+    stacks = {stack: frozenset(registry.types) for stack, registry in registries.items()}
+    everything = sorted({*baseline, *(name for types in stacks.values() for name in types)})
+    if not reader.mistakes:
+        reader.known = everything
+    durations = _durations(reader)
+    catalog = Catalog(
+        domains=_domains(reader, baseline, registries),
+        stacks=stacks,
+        lists={"baseline": baseline, "all": tuple(everything)} | _lists(reader),
+        families=_families(reader),
+        recipes=_recipes(reader),
+        seconds=durations.seconds,
+        default_seconds=durations.default_seconds,
+    )
+    if matrix and (selection := matrix.defaults.selection) not in catalog.lists:
+        near = suggest(selection, catalog.lists)
+        reader.mistakes.append(f"matrix.toml: defaults.selection: no list {selection!r}{near}")
+    return catalog, reader.mistakes
+
+
+def _baseline(reader: _Reader) -> tuple[str, ...]:
+    file = "huggingface_model_types.json"
+    names = reader.read(file, _Names)
+    if names is None:
+        return ()
+    reader.check_types(file, "the whole file", names.rows)
+    return names.rows
+
+
+def _registries(reader: _Reader, matrix: Matrix | None) -> dict[str, _Registry]:
+    """What each stack knows. The files must be those of the matrix's stacks, made with their transformers."""
+    present = sorted(path.stem for path in (reader.data_dir / "stacks").glob("*.json"))
+    registries = {}
+    for stack in present if matrix is None else [*matrix.stacks, *present]:
+        file = f"stacks/{stack}.json"
+        if matrix and stack not in matrix.stacks:
+            near = suggest(stack, matrix.stacks)
+            reader.add(file, f"the whole file: no stack {stack!r} in matrix.toml{near}")
+        elif stack not in registries and (registry := reader.read(file, _Registry)):
+            registries[stack] = registry
+            wanted = matrix.stacks[stack].transformers if matrix else registry.transformers
+            if registry.transformers != wanted:
+                reader.add(file, f"transformers: {registry.transformers}, but matrix.toml says {wanted}")
+    return registries
+
+
+def _domains(reader: _Reader, baseline: Iterable[str], registries: Mapping[str, _Registry]) -> dict[str, Domain]:
+    """The derived domains of the stacks, an earlier stack before a later one, corrected by hand."""
+    file = "domains.toml"
+    rows = reader.read(file, _NameLists)
+    if rows is None:
+        return {}
+    corrected: dict[str, Domain] = {}
+    for word, types in rows.rows.items():
+        domain = next((known for known in DOMAINS if known == word), None)
+        if domain is None:
+            reader.add(file, f"{word}: no such domain{suggest(word, DOMAINS)}")
+            continue
+        reader.check_types(file, word, types)
+        for name in dict.fromkeys(types):
+            if name in corrected:
+                reader.add(file, f"{word}: {name!r} stands in {corrected[name]} too")
+            corrected[name] = domain
+    derived: dict[str, Domain] = {}
+    for registry in registries.values():
+        derived = registry.types | derived
+    domains = derived | corrected
+    if reader.known is not None:
+        for name in baseline:
+            if name not in domains:
+                reader.add(file, f"the whole file: no domain for {name!r}, which no stack has")
+    return domains
+
+
+def _lists(reader: _Reader) -> dict[str, tuple[str, ...]]:
+    file = "lists.toml"
+    read = reader.read(file, _NameLists)
+    rows = read.rows if read else {}
+    for name, types in rows.items():
+        if name in ("baseline", "all"):
+            reader.add(file, f"{name}: a list of this name is built in")
+        if not types:
+            reader.add(file, f"{name}: empty")
+        reader.check_types(file, name, types)
+    return rows
+
+
+def _families(reader: _Reader) -> dict[str, Family]:
+    file = "families.toml"
+    read = reader.read(file, _Families)
+    rows = read.rows if read else {}
+    first: dict[str, str] = {}
+    for name, family in rows.items():
+        reader.check_types(file, f"{name}.types", family.types)
+        same = first.setdefault(plain(name), name)
+        if same != name:
+            reader.add(file, f"{name}: the same name as {same!r}, written differently")
+    return rows
+
+
+def _recipes(reader: _Reader) -> dict[str, Recipe]:
+    file = "recipes.toml"
+    read = reader.read(file, _Recipes)
+    rows = read.rows if read else {}
+    reader.check_types(file, "the whole file", rows)
+    return rows
+
+
+def _durations(reader: _Reader) -> _Durations:
+    file = "durations.toml"
+    durations = reader.read(file, _Durations) or _Durations(default_seconds=1.0, seconds={})
+    reader.check_types(file, "seconds", durations.seconds)
+    return durations
