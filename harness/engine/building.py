@@ -8,6 +8,7 @@ from typing import Any, Final
 import docker
 import docker.errors
 import requests
+import urllib3.exceptions
 from docker import DockerClient
 
 from harness.engine.images import REPOSITORY, Layer
@@ -16,7 +17,8 @@ from harness.terminal import plain, say, size
 
 # All that talking to an engine can raise: its own answers, a broken connection, an answer that is no JSON.
 ENGINE_ERRORS: Final = (
-    docker.errors.DockerException, docker.errors.StreamParseError, requests.RequestException, OSError,
+    docker.errors.DockerException, docker.errors.StreamParseError, requests.RequestException,
+    urllib3.exceptions.HTTPError, OSError,
 )  # fmt: skip
 INSTALL_STAGE: Final = f"{REPOSITORY}.stage=install"
 # The engine says nothing while it writes a layer of gigabytes.
@@ -117,10 +119,7 @@ def ensure_base(client: DockerClient, name: str) -> str:
     if found is not None:
         return found
     say(f"pulling {name}")
-    hint = (
-        "another base image: MATRIX_BASE_IMAGE=NAME; one made on this machine:"
-        ' MATRIX_BASE_IMAGE="$(ci/base-image)"'
-    )
+    hint = 'another base image: MATRIX_BASE_IMAGE=NAME; one made on this machine: MATRIX_BASE_IMAGE="$(ci/base-image)"'
     repository, tag = _split(name)
     try:
         for event in client.api.pull(repository, tag=tag, stream=True, decode=True):

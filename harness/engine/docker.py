@@ -50,9 +50,7 @@ class DockerEngine:
     def prepare(self, build: Build) -> "Image":
         """The image of the build, made as far as it is not there yet."""
         base = ensure_base(self._client, build.base_image)
-        torch = choose_torch_build(
-            build.torch, build.torch_index, lambda one: self._has(torch_layer(build, one, base))
-        )
+        torch = choose_torch_build(build.torch, build.torch_index, lambda one: self._has(torch_layer(build, one, base)))
         lower = ensure_image(self._client, torch_layer(build, torch, base))
         stack = ensure_image(self._client, stack_layer(build, torch, lower))
         harness = harness_layer(build, torch, stack)

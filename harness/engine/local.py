@@ -94,9 +94,7 @@ def install(build: Build, torch: TorchBuild, place: Path) -> None:
     into = ("--python", str(place / "bin" / "python"), "--no-deps", "--compile-bytecode")
     if torch == "cpu":
         family = files.pop(0)
-        _uv(
-            build, "pip", "install", *into, "--default-index", build.torch_index, "--requirement", str(family)
-        )
+        _uv(build, "pip", "install", *into, "--default-index", build.torch_index, "--requirement", str(family))
     words = [word for path in files for word in ("--requirement", str(path))]
     _uv(build, "pip", "install", *into, "--default-index", build.index, *words)
 
@@ -156,9 +154,7 @@ class Environment:
                 **(job.settings or {}),
             }
             settings.pop("HARNESS_IMAGE", None)
-            child = subprocess.Popen(
-                [self.python, "-m", "harness", *words, *job.words], env=settings, cwd=scratch
-            )
+            child = subprocess.Popen([self.python, "-m", "harness", *words, *job.words], env=settings, cwd=scratch)
             try:
                 code = child.wait()
             finally:

@@ -25,8 +25,7 @@ def choose_torch_build(
         return wanted
     if is_built("pypi"):
         say_loudly(
-            f"torch is PyPI's build, which was installed when {index} did not answer."
-            " Results say torch build 'pypi'."
+            f"torch is PyPI's build, which was installed when {index} did not answer. Results say torch build 'pypi'."
         )
         return "pypi"
     if (answers or index_answers)(index):

@@ -1,0 +1,1 @@
+"""Stand-ins that misbehave in the ways of the real thing."""
