@@ -93,11 +93,12 @@ def _modalities_of_classes(model_type: str) -> set[str]:
     except ImportError:  # the type has no modeling file of its own, as layoutxlm
         return set()
     declared: set[str] = set()
-    value: Any
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, PreTrainedModel) and value.config_class is config_class:
-            modalities = value.input_modalities
-            declared |= {modalities} if isinstance(modalities, str) else set(modalities)
+        if isinstance(value, type) and issubclass(value, PreTrainedModel):
+            model_class: Any = value
+            if model_class.config_class is config_class:
+                modalities = model_class.input_modalities
+                declared |= {modalities} if isinstance(modalities, str) else set(modalities)
     return set() if declared == {"text"} else declared
 
 

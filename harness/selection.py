@@ -1,0 +1,150 @@
+"""The user's words on what to run: the options, what they mean, and every mistake in them."""
+
+import argparse
+import difflib
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.catalog import DOMAINS, Catalog, plain
+from harness.errors import suggest
+from harness.matrix import Matrix
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The user's words on what to run, not yet checked; all absent: the matrix's default list."""
+
+    types: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    list: str | None = None
+    stack: str | None = None
+    shard: str | None = None
+    """``K/N`` or a shard's id: the caller runs this one of the plan's shards."""
+    shards: int | None = None
+
+    def described(self, default_list: str) -> str:
+        """In the user's words, and the same whether or not the default was spelt out."""
+        named = bool(self.types or self.families)
+        listed = self.list or (None if named else default_list)
+        parts = [
+            f"list {listed}" if listed else "",
+            f"--types {','.join(self.types)}" if self.types else "",
+            *(f"--family {shlex.quote(family)}" for family in self.families),
+            *(f"--domain {domain}" for domain in self.domains),
+            f"--stack {self.stack}" if self.stack else "",
+        ]
+        return " ".join(part for part in parts if part)
+
+
+def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that choose what to run and how it is split: shared by ``plan`` and ``launch``."""
+    group = parser.add_argument_group(
+        "what to run",
+        "--types, --family and --list add up; with none of them the default list of matrix.toml runs. "
+        "--domain then keeps only what is in that domain.",
+    )
+    group.add_argument("--types", action="append", metavar="A,B", help="model types, as transformers calls them")
+    group.add_argument(
+        "--family", action="append", metavar="F",
+        help="a name that people use (data/families.toml); may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--domain", action="append", metavar="D",
+        help=f"only types of this domain ({', '.join(DOMAINS)}); may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--list", metavar="L", help="a list of data/lists.toml, 'baseline' (the 300) or 'all' (all known types)"
+    )
+    group.add_argument("--stack", metavar="S", help="only this stack of the backend; else each type's newest")
+    group.add_argument("--shards", type=int, metavar="N", help="split the plan into N shards")
+    group.add_argument(
+        "--shard", metavar="K/N", help="split the plan into N shards and run only the Kth (or the one of this id)"
+    )
+
+
+def selection_from(options: argparse.Namespace) -> Selection:
+    """The options of ``add_selection_arguments`` as a selection; each word once, in the user's order."""
+    return Selection(
+        types=words(options.types),
+        families=words(options.family),
+        domains=words(options.domain),
+        list=options.list,
+        stack=options.stack,
+        shard=options.shard,
+        shards=options.shards,
+    )
+
+
+def words(given: list[str] | None) -> tuple[str, ...]:
+    """The comma-separated words of a repeatable option, each once, in the user's order.
+
+    An option without a word in it (``--types "$UNSET"``) gives '', which is no name of anything and is told
+    as such: taken for an option that was not used, it would start something else than was meant.
+    """
+    if given is None:
+        return ()
+    split = (word.strip() for text in given for word in text.split(","))
+    return tuple(dict.fromkeys(word for word in split if word)) or ("",)
+
+
+def selected_types(catalog: Catalog, selection: Selection, default_list: str) -> list[str]:
+    """The types that the selection, which is without mistakes, means: sorted, each once."""
+    named = bool(selection.types or selection.families)
+    listed = selection.list or (None if named else default_list)
+    types = {*selection.types, *(catalog.lists[listed] if listed else ())}
+    for word in selection.families:
+        family = catalog.find_family(word)
+        types.update(family.types if family else ())
+    return sorted(name for name in types if not selection.domains or catalog.domains[name] in selection.domains)
+
+
+def wrong_words(matrix: Matrix, catalog: Catalog, selection: Selection, backends: Sequence[str]) -> list[str]:
+    """Every word of the selection that means nothing."""
+    types, families = catalog.domains, {plain(name): name for name in catalog.families}
+    lists = () if selection.list is None else (selection.list,)
+    mistakes = [
+        *_unknown("--backend: no backend", backends, matrix.backends),
+        *_unknown("--types: no model type", selection.types, types),
+        *_unknown("--domain: no domain", selection.domains, DOMAINS),
+        *_unknown("--list: no list", lists, catalog.lists),
+    ]
+    for word in selection.families:
+        if plain(word) not in families:
+            near = difflib.get_close_matches(plain(word), families, n=1)
+            hint = f" (did you mean {families[near[0]]!r}?)" if near else ""
+            mistakes.append(f"--family: no family {word!r}{hint}")
+    for name in backends:
+        # Where the backend itself is a mistake, its stack can at least be one of the file's.
+        stacks = matrix.backends[name].stacks if name in matrix.backends else tuple(matrix.stacks)
+        if selection.stack and selection.stack not in stacks:
+            near_stack = suggest(selection.stack, stacks)
+            mistakes.append(f"--stack: the backend {name} has no stack {selection.stack!r}{near_stack}")
+    return mistakes
+
+
+def _unknown(what: str, words: Iterable[str], known: Iterable[str]) -> list[str]:
+    known = list(known)
+    return [f"{what} {word!r}{suggest(word, known)}" for word in words if word not in known]
+
+
+def shard_count(selection: Selection) -> tuple[int, list[str]]:
+    """How many shards the words ask for, and what is wrong with those words."""
+    mistakes = []
+    count = 1 if selection.shards is None else selection.shards
+    if count < 1:
+        mistakes.append(f"--shards: {count} is less than 1")
+    if selection.shard is None:
+        return count, mistakes
+    match = re.fullmatch(r"(\d+)/(\d+)", selection.shard) or re.fullmatch(r".+/(\d+)of(\d+)", selection.shard)
+    if match is None:
+        mistakes.append(f"--shard: {selection.shard!r} is not K/N, as 1/4, nor the id of a shard")
+        return count, mistakes
+    index, of = int(match[1]), int(match[2])
+    if not 1 <= index <= of:
+        mistakes.append(f"--shard: {selection.shard!r}: there are shards 1 to {of}")
+    if selection.shards is not None and selection.shards != of:
+        mistakes.append(f"--shard {selection.shard} and --shards {selection.shards} disagree")
+    return of, mistakes
