@@ -10,7 +10,7 @@ from pydantic import Field
 from harness import ROOT
 from harness.documents import Document, check_document, counted, read_data
 from harness.errors import UsageError, suggest
-from harness.matrix import Matrix, duplicates, load_matrix
+from harness.matrix import Matrix, duplicates
 from harness.records import Domain, Recipe
 
 DOMAINS: Final = get_args(Domain)
@@ -127,32 +127,11 @@ class _Reader:
             self.add(name, f"{place}: {word!r} stands there twice")
 
 
-def load_configuration(root: Path = ROOT) -> tuple[Matrix, Catalog]:
-    """matrix.toml and data/ below ``root``; ``UsageError`` with the mistakes of all files at once."""
-    mistakes: list[str] = []
-    matrix = None
-    path = root / "matrix.toml"
-    try:
-        matrix = load_matrix(path)
-    except UsageError as error:
-        mistakes += [f"{path}: {mistake}" for mistake in error.mistakes] or [error.message]
-    catalog, more = _load(matrix, root / "data")
-    mistakes += more
-    if matrix is None or mistakes:
-        raise UsageError(f"{counted(mistakes)} in the configuration", mistakes=mistakes)
-    return matrix, catalog
+def load_catalog(matrix: Matrix | None, data_dir: Path = ROOT / "data") -> Catalog:
+    """All files of data/, checked against each other and the matrix; ``UsageError`` with all mistakes.
 
-
-def load_catalog(matrix: Matrix, data_dir: Path = ROOT / "data") -> Catalog:
-    """All files of data/, checked against each other and the matrix; ``UsageError`` with all mistakes."""
-    catalog, mistakes = _load(matrix, data_dir)
-    if mistakes:
-        raise UsageError(f"{counted(mistakes)} in the configuration", mistakes=mistakes)
-    return catalog
-
-
-def _load(matrix: Matrix | None, data_dir: Path) -> tuple[Catalog, list[str]]:
-    """The catalog, which is whole where no mistakes come with it; without a matrix, data/ is checked alone."""
+    Without a matrix (it has mistakes of its own) data/ is checked alone.
+    """
     reader = _Reader(data_dir)
     baseline = _baseline(reader)
     registries = _registries(reader, matrix)
@@ -173,7 +152,9 @@ def _load(matrix: Matrix | None, data_dir: Path) -> tuple[Catalog, list[str]]:
     if matrix and (selection := matrix.defaults.selection) not in catalog.lists:
         near = suggest(selection, catalog.lists)
         reader.mistakes.append(f"matrix.toml: defaults.selection: no list {selection!r}{near}")
-    return catalog, reader.mistakes
+    if reader.mistakes:
+        raise UsageError(f"{counted(reader.mistakes)} in the configuration", mistakes=reader.mistakes)
+    return catalog
 
 
 def _baseline(reader: _Reader) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ class ResultsError(HarnessError):
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """' (did you mean X?)' with the nearest of the known words, or '' where none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    """' (did you mean X?)' with the nearest of the known words, or '' where none is near; capitals do not matter."""
+    words = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(word.casefold(), words, n=1, cutoff=0.6)
+    return f" (did you mean {words[near[0]]!r}?)" if near else ""

@@ -110,9 +110,7 @@ def _stack_mistakes(data: Any) -> list[str]:
         named = backend.get("stacks") if isinstance(backend, dict) else None
         words = [word for word in named if isinstance(word, str)] if isinstance(named, list) else []
         place = f"backends.{name}.stacks"
-        mistakes += [
-            f"{place}: no stack {word!r}{suggest(word, stacks)}" for word in words if word not in stacks
-        ]
+        mistakes += [f"{place}: no stack {word!r}{suggest(word, stacks)}" for word in words if word not in stacks]
         mistakes += [f"{place}: {word!r} stands there twice" for word in duplicates(words)]
     return mistakes
 
@@ -179,21 +177,15 @@ def with_overrides(matrix: Matrix, environ: Mapping[str, str]) -> Matrix:
     build = environ.get("MATRIX_TORCH_BUILD")
     builds = typing.get_args(TorchBuild)
     if build and build not in builds:
-        raise UsageError(
-            f"MATRIX_TORCH_BUILD: Input should be {' or '.join(map(repr, builds))}, not {build!r}"
-        )
+        raise UsageError(f"MATRIX_TORCH_BUILD: Input should be {' or '.join(map(repr, builds))}, not {build!r}")
 
     backend_changes = _set(base_image=environ.get("MATRIX_BASE_IMAGE"), torch=build)
-    index_changes = _set(
-        python=environ.get("MATRIX_PYTHON_INDEX"), torch_cpu=environ.get("MATRIX_TORCH_INDEX")
-    )
+    index_changes = _set(python=environ.get("MATRIX_PYTHON_INDEX"), torch_cpu=environ.get("MATRIX_TORCH_INDEX"))
     bundle = environ.get("MATRIX_CA_BUNDLE")
     return matrix.model_copy(
         update={
             "indexes": matrix.indexes.model_copy(update=index_changes),
-            "backends": {
-                name: backend.model_copy(update=backend_changes) for name, backend in matrix.backends.items()
-            },
+            "backends": {name: backend.model_copy(update=backend_changes) for name, backend in matrix.backends.items()},
             # Paths in the file are relative to the root, paths in the environment to where the user stands.
             **_set(ca_bundle=str(Path(bundle).absolute()) if bundle else None),
         }

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.catalog import Catalog, load_configuration
+from harness.catalog import Catalog
+from harness.configuration import load_configuration
 from harness.documents import counted
 from harness.errors import UsageError, suggest
 from harness.matrix import Backend, Matrix
@@ -51,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the CI matrix of the plan, or of its shard that was asked for."""
-    matrix, catalog = load_configuration()
+    configuration = load_configuration()
     selection = selection_from(options)
-    plan = make_plan(matrix, catalog, selection, backends=words(options.backend) or None)
+    plan = make_plan(configuration.matrix, configuration.catalog, selection, backends=words(options.backend) or None)
     shards = pick_shards(plan, selection.shard)
     if options.out:
         write_plan(plan, options.out)

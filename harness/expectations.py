@@ -1,0 +1,124 @@
+"""data/expectations.toml: the cells that are known not to pass, and why."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from harness import ROOT
+from harness.catalog import Catalog
+from harness.documents import Document, check_document, read_data
+from harness.errors import suggest
+from harness.matrix import Matrix
+from harness.records import Api, Cell
+from harness.text import clean, first_line
+
+# Outcome without "passed", which needs no row, and "missing", which no row excuses.
+ExpectedOutcome = Literal[
+    "failed",
+    "mismatch",
+    "crashed",
+    "timeout",
+    "out-of-memory",
+    "unsupported",
+    "missing-dependency",
+    "not-applicable",
+    "not-selected",
+    "no-device",
+    "environment",
+]
+CellKey = tuple[str, str, str, str]
+"""Model type, backend, stack, API: ``Cell.key``."""
+_KEYS: Final = ("model_type", "backend", "stack", "api")
+
+
+class Expectation(Document):
+    """A row: this cell does not pass, with this outcome, for this reason."""
+
+    model_type: str
+    backend: str
+    stack: str | None = None
+    """Absent: on every stack that has no row of its own."""
+    api: Api
+    outcome: ExpectedOutcome
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class _File(Document):
+    cell: tuple[Expectation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """All rows, in the file's order."""
+
+    rows: tuple[Expectation, ...] = ()
+
+    def expected(self, key: CellKey) -> Expectation | None:
+        """The row for this cell: one for its very stack before one for every stack."""
+        model_type, backend, stack, api = key
+        for wanted in (stack, None):
+            for row in self.rows:
+                if (row.model_type, row.backend, row.stack, row.api) == (model_type, backend, wanted, api):
+                    return row
+        return None
+
+
+def load_expectations(
+    path: Path = ROOT / "data" / "expectations.toml",
+    *,
+    matrix: Matrix | None = None,
+    catalog: Catalog | None = None,
+) -> Expectations:
+    """The file, its names held against the matrix and the catalog where they are given.
+
+    ``UsageError`` with all mistakes.
+    """
+    data = read_data(path)
+    rows = data.get("cell") if isinstance(data, dict) else None
+    tables = [row if isinstance(row, dict) else {} for row in rows] if isinstance(rows, list) else []
+    also = [*_duplicates(tables), *_unknown_names(tables, matrix, catalog)]
+    return Expectations(check_document(data, _File, path, also=also).cell)
+
+
+def _duplicates(tables: list[dict[str, Any]]) -> list[str]:
+    """Rows that say again, or otherwise, what an earlier one says."""
+    first: dict[str, int] = {}
+    mistakes = []
+    for index, table in enumerate(tables):
+        if not {"model_type", "backend", "api"} <= table.keys():
+            continue  # told as missing keys
+        key = json.dumps([table.get(name) for name in _KEYS], default=str)
+        if first.setdefault(key, index) != index:
+            mistakes.append(f"cell.{index}: the same cell as cell.{first[key]}")
+    return mistakes
+
+
+def _unknown_names(tables: list[dict[str, Any]], matrix: Matrix | None, catalog: Catalog | None) -> list[str]:
+    """Names that the matrix and the catalog do not have: such a row would never be about any cell."""
+    known: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    if catalog:
+        known["model_type"] = ("model type", catalog.domains)
+    if matrix:
+        known |= {"backend": ("backend", matrix.backends), "stack": ("stack", matrix.stacks)}
+    return [
+        f"cell.{index}.{key}: no {what} {word!r}{suggest(word, names)}"
+        for index, table in enumerate(tables)
+        for key, (what, names) in known.items()
+        if isinstance(word := table.get(key), str) and word not in names
+    ]
+
+
+def suggested_row(cell: Cell) -> str:
+    """The TOML to add to data/expectations.toml for a cell that does not pass, once it is understood."""
+    reason = cell.reason or (cell.failure.message if cell.failure else "") or cell.outcome
+    values = {key: getattr(cell, key) for key in _KEYS} | {"outcome": cell.outcome, "reason": first_line(reason)}
+    return "\n".join(["[[cell]]", *(f"{key} = {_quoted(value)}" for key, value in values.items())]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string. JSON's is the same where the text holds no control characters and no surrogates."""
+    return json.dumps(clean(text), ensure_ascii=False)
