@@ -3,7 +3,8 @@
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +13,8 @@ import psutil
 from harness.errors import UsageError
 from harness.records import EngineName, Environment
 
+_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP_PEAKS = ("memory.peak", "memory/memory.max_usage_in_bytes")
 _CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
 
 
@@ -49,12 +52,20 @@ def usable_cores() -> int:
 
 def usable_memory() -> int:
     """The container's limit, or the machine's memory, in bytes."""
-    total = int(psutil.virtual_memory().total)
-    for name in _CGROUP_LIMITS:
-        path = Path("/sys/fs/cgroup") / name
+    return min(int(psutil.virtual_memory().total), _cgroup_number(_CGROUP_LIMITS) or sys.maxsize)
+
+
+def peak_memory() -> int | None:
+    """The most that this container has used, page cache included, in bytes; None without a container."""
+    return _cgroup_number(_CGROUP_PEAKS)
+
+
+def _cgroup_number(names: Iterable[str]) -> int | None:
+    """The first of these files of our control group that holds a number; ``max`` and no file are none."""
+    for path in (_CGROUP / name for name in names):
         if path.exists() and (text := path.read_text(encoding="ascii").strip()).isdigit():
-            return min(total, int(text))
-    return total
+            return int(text)
+    return None
 
 
 def _torch_build(packages: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from harness import junit, results
 from harness.canaries import canary_work, expected_of
 from harness.diagnose import diagnose_death
 from harness.documents import read_document
-from harness.environment import describe, usable_cores, usable_memory
+from harness.environment import describe, peak_memory, usable_cores, usable_memory
 from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, UsageError, suggest
 from harness.pool import Ended, Pool, Send, Work
 from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, Shard
@@ -211,6 +211,7 @@ class _Run:
             void=void,
             seconds=time.monotonic() - self.started,
             parent_import_seconds=import_seconds,
+            peak_memory_bytes=peak_memory(),
         )
 
 
