@@ -52,6 +52,8 @@ def _run(words: list[str]) -> int:
     try:
         verb = importlib.import_module(f"harness.{name}")
     except ModuleNotFoundError as error:
+        if error.name == f"harness.{name}":
+            raise EnvironmentBrokenError(f"there is no {name!r} here: an image holds only what runs in it") from None
         if str(error.name).startswith("harness"):
             raise
         raise EnvironmentBrokenError(

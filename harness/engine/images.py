@@ -19,6 +19,8 @@ from harness.matrix import Matrix, TorchBuild
 DOCKER: Final = ROOT / "docker"
 PINS: Final = DOCKER / "pins"
 REPOSITORY: Final = "model-matrix"
+# Of the harness, what no container uses: a change there is no change of the image, or of its results.
+HOST_ONLY: Final = frozenset({"build.py", "engine", "launch.py", "lock.py", "report"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,9 @@ def harness_layer(build: Build, torch: TorchBuild, parent: str) -> Layer:
     """The harness on the stack image ``parent``: the image that runs."""
     sources = {
         path.relative_to(ROOT).as_posix(): path.read_bytes()
-        for path in sorted((ROOT / "harness").rglob("*"))
+        for part in (ROOT / "harness").iterdir()
+        if part.name not in HOST_ONLY
+        for path in (part, *part.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
     return Layer(

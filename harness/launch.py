@@ -1,0 +1,150 @@
+"""Verb ``launch``: plan, build, run and report one backend. This is what ``nox -s cpu`` calls.
+
+Nothing is started and nothing overwritten before the configuration, the user's words and the images are
+good. A shard's old results go when its new run starts, unless ``--resume`` takes them up.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness import ROOT, report
+from harness.configuration import load_configuration
+from harness.documents import read_document
+from harness.engine import CHOICES, prepare
+from harness.engine.images import Build
+from harness.engine.runtime import Ended, Job, Runtime
+from harness.engine.signals import treat_termination_as_interrupt
+from harness.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_FINE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    EnvironmentBrokenError,
+    UsageError,
+)
+from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
+from harness.plan import make_plan, pick_shards, write_plan
+from harness.records import Plan, Shard
+from harness.selection import add_selection_arguments, selection_from
+from harness.terminal import say, say_loudly, size
+
+PLAN_FILE: Final = "plan.json"
+_KILLED: Final = 137
+_RESULT_FILES: Final = ("results.jsonl", "junit.xml", "metrics.json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of this verb."""
+    parser.add_argument("backend", metavar="BACKEND", help="a backend of matrix.toml")
+    add_selection_arguments(parser)
+    group = parser.add_argument_group("how to run")
+    group.add_argument("--engine", choices=CHOICES, default="auto", help="default: auto, Docker where it works")
+    group.add_argument("--jobs", type=int, metavar="N", help="children at a time (0: one per core)")
+    group.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell")
+    group.add_argument("--resume", action="store_true", help="measure only what is not measured yet")
+    group.add_argument("--out", type=Path, metavar="DIR", help="where results go; their report is in DIR/report")
+    add_override_arguments(parser)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the backend's shards one after the other; the exit code of the worst, else the report's."""
+    settings = {**os.environ, **overrides_from(options, os.environ)}
+    configuration = load_configuration()
+    matrix = with_overrides(configuration.matrix, settings)
+    bundle = ca_bundle(matrix, settings)
+    selection = selection_from(options)
+    plan = make_plan(matrix, configuration.catalog, selection, backends=(options.backend,))
+    shards = pick_shards(plan, selection.shard)
+    run_words = _run_words(options, matrix)
+    results: Path = (options.out or ROOT / matrix.defaults.results).absolute()
+    if options.resume:
+        _check_same_plan(plan, [results / shard.id for shard in shards])
+
+    treat_termination_as_interrupt()
+    stacks = list(dict.fromkeys(shard.stack for shard in shards))
+    engine, runtimes = prepare(options.engine, [Build.of(matrix, options.backend, stack, bundle) for stack in stacks])
+    ready = dict(zip(stacks, runtimes, strict=True))
+    say(f"engine: {engine.name}; {', '.join(runtime.label for runtime in runtimes)}")
+    worst = _run_shards(plan, shards, ready, results, run_words, matrix.backends[options.backend].limits)
+
+    if len(shards) < len(plan.shards):
+        say(f"{len(shards)} of {len(plan.shards)} shards done. When all are: nox -s report -- --results {results}")
+        return worst
+    out = results / "report" if options.out else ROOT / matrix.defaults.report
+    judged = report.build(results, out, plan=plan)
+    return worst or judged
+
+
+def _run_words(options: argparse.Namespace, matrix: Matrix) -> tuple[str, ...]:
+    """The words that go on to ``run``, checked here so that a wrong one starts nothing."""
+    mistakes = []
+    if options.jobs is not None and options.jobs < 0:
+        mistakes.append(f"--jobs: {options.jobs} is less than 0")
+    if options.timeout is not None and not options.timeout > 0:
+        mistakes.append(f"--timeout: {options.timeout:g} is not more than 0")
+    if mistakes:
+        raise UsageError("nothing was started", mistakes=mistakes)
+    jobs = matrix.defaults.jobs if options.jobs is None else options.jobs
+    timeout = () if options.timeout is None else ("--timeout", f"{options.timeout:g}")
+    return ("--jobs", str(jobs), *timeout, *(("--resume",) if options.resume else ()))
+
+
+def _check_same_plan(plan: Plan, folders: Sequence[Path]) -> None:
+    """Results of another plan cannot be taken up, and must not lose theirs."""
+    mistakes = []
+    for folder in folders:
+        path = folder / PLAN_FILE
+        if path.is_file() and (before := read_document(path, Plan)).digest != plan.digest:
+            mistakes.append(f"{folder}: results of another plan ({before.selection}), not of {plan.selection}")
+    if mistakes:
+        raise UsageError("nothing to resume", mistakes=mistakes, hint="the same options again, or no --resume")
+
+
+def _run_shards(
+    plan: Plan,
+    shards: Sequence[Shard],
+    ready: dict[str, Runtime],
+    results: Path,
+    words: tuple[str, ...],
+    limits: Limits,
+) -> int:
+    """Run each shard; the first exit code that is not 0. A shard that broke does not keep others from running."""
+    worst = EXIT_FINE
+    for shard in shards:
+        folder = results / shard.id
+        _lay_out(folder, plan, keep="--resume" in words)
+        started = time.monotonic()
+        ended = ready[shard.stack].run(Job(shard=shard.id, folder=folder, words=words, limits=limits))
+        say(f"{shard.id}: exit code {ended.code} after {time.monotonic() - started:.1f} s")
+        worst = worst or _judged(shard, ended, limits)
+    return worst
+
+
+def _lay_out(folder: Path, plan: Plan, *, keep: bool) -> None:
+    """The shard's folder with its plan in it, and without old results unless they are taken up."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not keep:
+            for name in _RESULT_FILES:
+                (folder / name).unlink(missing_ok=True)
+        write_plan(plan, folder / PLAN_FILE)
+    except OSError as error:
+        raise EnvironmentBrokenError(f"{folder}: cannot be written: {error}") from error
+
+
+def _judged(shard: Shard, ended: Ended, limits: Limits) -> int:
+    """The exit code that a shard's end means for the whole; what no harness says itself is a broken machine."""
+    if ended.code in (EXIT_FINE, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED):
+        return ended.code
+    if ended.code == _KILLED and ended.out_of_memory:
+        say_loudly(
+            f"{shard.id}: the container ran out of its {size(limits.memory)}, and the harness itself was killed."
+            " Fewer --jobs, or more limits.memory in matrix.toml; --resume goes on from here."
+        )
+    else:
+        say_loudly(f"{shard.id}: the harness ended with {ended.code}, which is none of its exit codes.")
+    return EXIT_ENVIRONMENT
