@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--into", type=Path, metavar="FOLDER", help="install the stack into this virtual environment instead"
     )
-    parser.add_argument(
-        "--prune", action="store_true", help="then delete our images that these backends do not need"
-    )
+    parser.add_argument("--prune", action="store_true", help="then delete our images that these backends do not need")
     add_override_arguments(parser)
 
 
@@ -54,9 +52,7 @@ def main(options: argparse.Namespace) -> int:
 def wanted_builds(matrix: Matrix, backends: list[str], stack: str | None, bundle: Path | None) -> list[Build]:
     """A build for each stack of each backend; ``UsageError`` for names that matrix.toml does not have."""
     mistakes = [
-        f"no backend {name!r}{suggest(name, matrix.backends)}"
-        for name in backends
-        if name not in matrix.backends
+        f"no backend {name!r}{suggest(name, matrix.backends)}" for name in backends if name not in matrix.backends
     ]
     if stack is not None and stack not in matrix.stacks:
         mistakes.append(f"no stack {stack!r}{suggest(stack, matrix.stacks)}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, Generic, TypeVar, get_args
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from harness.records import Domain, Recipe
 
 DOMAINS: Final = get_args(Domain)
 Model = TypeVar("Model", bound=Document)
+Row = TypeVar("Row")
 
 
 class Family(Document):
@@ -62,19 +63,15 @@ def plain(name: str) -> str:
 
 
 class _Names(Document):
+    """A file that is one array. A model needs a name for it, which is not told with the mistakes."""
+
     rows: tuple[str, ...]
 
 
-class _NameLists(Document):
-    rows: dict[str, tuple[str, ...]]
+class _Rows(Document, Generic[Row]):
+    """A file that maps names to rows; the same holds for it."""
 
-
-class _Families(Document):
-    rows: dict[str, Family]
-
-
-class _Recipes(Document):
-    rows: dict[str, Recipe]
+    rows: dict[str, Row]
 
 
 class _Durations(Document):
@@ -100,19 +97,30 @@ class _Reader:
 
     def read(self, name: str, model: type[Model]) -> Model | None:
         """The file below data/ as a ``model``, or nothing where it has mistakes."""
-        path = self.data_dir / name
-        # Files without a fixed set of keys are one mapping (or array), which a model needs a name for.
-        in_rows = "rows" in model.model_fields
         try:
-            data = read_data(path)
-            return check_document({"rows": data} if in_rows else data, model, path)
+            data = read_data(self.data_dir / name)
         except UsageError as error:
-            if not error.mistakes:
-                self.mistakes.append(error.message)
+            self.mistakes.append(error.message)
+            return None
+        return self._check(name, {"rows": data} if model is _Names else data, model)
+
+    def read_rows(self, name: str, model: type[_Rows[Row]]) -> dict[str, Row | None]:
+        """The rows by name, nothing for a row with mistakes: the others are checked further all the same."""
+        try:
+            data = read_data(self.data_dir / name)
+        except UsageError as error:
+            self.mistakes.append(error.message)
+            return {}
+        read = {key: self._check(name, {"rows": {key: row}}, model) for key, row in data.items()}
+        return {key: one.rows[key] if one else None for key, one in read.items()}
+
+    def _check(self, name: str, data: Any, model: type[Model]) -> Model | None:
+        try:
+            return check_document(data, model, self.data_dir / name)
+        except UsageError as error:
             for mistake in error.mistakes:
-                inner = mistake.removeprefix("rows.") if in_rows else mistake
-                self.add(name, inner.replace("rows:", "the whole file:", 1) if in_rows else inner)
-        return None
+                self.add(name, mistake.removeprefix("rows.").replace("rows:", "the whole file:", 1))
+            return None
 
     def add(self, name: str, mistake: str) -> None:
         self.mistakes.append(f"{self.data_dir / name}: {mistake}")
@@ -157,6 +165,11 @@ def load_catalog(matrix: Matrix | None, data_dir: Path = ROOT / "data") -> Catal
     return catalog
 
 
+def _present(rows: Mapping[str, Row | None]) -> dict[str, Row]:
+    """The rows without mistakes."""
+    return {key: row for key, row in rows.items() if row is not None}
+
+
 def _baseline(reader: _Reader) -> tuple[str, ...]:
     file = "huggingface_model_types.json"
     names = reader.read(file, _Names)
@@ -168,14 +181,14 @@ def _baseline(reader: _Reader) -> tuple[str, ...]:
 
 def _registries(reader: _Reader, matrix: Matrix | None) -> dict[str, _Registry]:
     """What each stack knows. The files must be those of the matrix's stacks, made with their transformers."""
-    present = sorted(path.stem for path in (reader.data_dir / "stacks").glob("*.json"))
+    files = sorted(path.stem for path in (reader.data_dir / "stacks").glob("*.json"))
     registries = {}
-    for stack in present if matrix is None else [*matrix.stacks, *present]:
+    for stack in dict.fromkeys(files if matrix is None else [*matrix.stacks, *files]):
         file = f"stacks/{stack}.json"
         if matrix and stack not in matrix.stacks:
             near = suggest(stack, matrix.stacks)
             reader.add(file, f"the whole file: no stack {stack!r} in matrix.toml{near}")
-        elif stack not in registries and (registry := reader.read(file, _Registry)):
+        elif registry := reader.read(file, _Registry):
             registries[stack] = registry
             wanted = matrix.stacks[stack].transformers if matrix else registry.transformers
             if registry.transformers != wanted:
@@ -186,11 +199,10 @@ def _registries(reader: _Reader, matrix: Matrix | None) -> dict[str, _Registry]:
 def _domains(reader: _Reader, baseline: Iterable[str], registries: Mapping[str, _Registry]) -> dict[str, Domain]:
     """The derived domains of the stacks, an earlier stack before a later one, corrected by hand."""
     file = "domains.toml"
-    rows = reader.read(file, _NameLists)
-    if rows is None:
-        return {}
+    read = reader.read_rows(file, _Rows[tuple[str, ...]])
+    rows = _present(read)
     corrected: dict[str, Domain] = {}
-    for word, types in rows.rows.items():
+    for word, types in rows.items():
         domain = next((known for known in DOMAINS if known == word), None)
         if domain is None:
             reader.add(file, f"{word}: no such domain{suggest(word, DOMAINS)}")
@@ -213,8 +225,8 @@ def _domains(reader: _Reader, baseline: Iterable[str], registries: Mapping[str, 
 
 def _lists(reader: _Reader) -> dict[str, tuple[str, ...]]:
     file = "lists.toml"
-    read = reader.read(file, _NameLists)
-    rows = read.rows if read else {}
+    read = reader.read_rows(file, _Rows[tuple[str, ...]])
+    rows = _present(read)
     for name, types in rows.items():
         if name in ("baseline", "all"):
             reader.add(file, f"{name}: a list of this name is built in")
@@ -226,8 +238,8 @@ def _lists(reader: _Reader) -> dict[str, tuple[str, ...]]:
 
 def _families(reader: _Reader) -> dict[str, Family]:
     file = "families.toml"
-    read = reader.read(file, _Families)
-    rows = read.rows if read else {}
+    read = reader.read_rows(file, _Rows[Family])
+    rows = _present(read)
     first: dict[str, str] = {}
     for name, family in rows.items():
         reader.check_types(file, f"{name}.types", family.types)
@@ -239,10 +251,9 @@ def _families(reader: _Reader) -> dict[str, Family]:
 
 def _recipes(reader: _Reader) -> dict[str, Recipe]:
     file = "recipes.toml"
-    read = reader.read(file, _Recipes)
-    rows = read.rows if read else {}
+    rows = reader.read_rows(file, _Rows[Recipe])
     reader.check_types(file, "the whole file", rows)
-    return rows
+    return _present(rows)
 
 
 def _durations(reader: _Reader) -> _Durations:

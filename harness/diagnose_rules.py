@@ -123,7 +123,8 @@ RULES: Final[Sequence[Rule]] = (
         "config validation",
         "the config refuses these values: the recipe must set values that agree with each other",
         r"StrictDataclass|ValidationError|must be divisible|divisible by|config(uration)?\b.{0,80}"
-        r"(invalid|must|should|expected|required|unrecogni[sz]ed)|validation failed|num_attention_heads|hidden_size",
+        r"(invalid|must|should|expected|required|unrecogni[sz]ed)|validation failed|num_attention_heads|hidden.size"
+        r"|not a multiple of",
     ),
     Rule(
         "dtype mismatch",

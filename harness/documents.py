@@ -71,6 +71,8 @@ def _told(mistake: Any, model: type[BaseModel]) -> str:
             return f"{place}: unknown key{suggest(str(location[-1]), _keys_at(model, location[:-1]))}"
         case "missing":
             return f"{place}: required, and not there"
+        case "too_short":  # pydantic's words for it name Python's types
+            return f"{place}: needs at least {mistake['ctx']['min_length']}, and has {len(mistake['input'])}"
         case _:
             message = mistake["msg"].removeprefix("Value error, ")
             return f"{place}: {message}, not {_shortened(mistake['input'])}"

@@ -114,8 +114,9 @@ def _unknown_names(tables: list[dict[str, Any]], matrix: Matrix | None, catalog:
 
 def suggested_row(cell: Cell) -> str:
     """The TOML to add to data/expectations.toml for a cell that does not pass, once it is understood."""
-    reason = cell.reason or (cell.failure.message if cell.failure else "") or cell.outcome
-    values = {key: getattr(cell, key) for key in _KEYS} | {"outcome": cell.outcome, "reason": first_line(reason)}
+    texts = (cell.reason, cell.failure.message if cell.failure else "", cell.outcome)
+    reason = next(line for text in texts if (line := first_line(clean(text))))
+    values = {key: getattr(cell, key) for key in _KEYS} | {"outcome": cell.outcome, "reason": reason}
     return "\n".join(["[[cell]]", *(f"{key} = {_quoted(value)}" for key, value in values.items())]) + "\n"
 
 

@@ -68,9 +68,7 @@ def locks(folder: Path) -> tuple[Lock, ...]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of this verb."""
-    parser.add_argument(
-        "--upgrade", action="store_true", help="take the newest versions that fit the .in files"
-    )
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit the .in files")
     parser.add_argument("--pins", type=Path, default=PINS, help="the folder of the .in files")
 
 
@@ -196,15 +194,11 @@ def _index_page(name: str) -> list[dict[str, Any]]:
 
     index = os.environ.get("UV_DEFAULT_INDEX", "https://pypi.org/simple").rstrip("/")
     try:
-        page = requests.get(
-            f"{index}/{name}/", headers={"Accept": "application/vnd.pypi.simple.v1+json"}, timeout=60
-        )
+        page = requests.get(f"{index}/{name}/", headers={"Accept": "application/vnd.pypi.simple.v1+json"}, timeout=60)
         page.raise_for_status()
         files: list[dict[str, Any]] = page.json()["files"]
     except (requests.RequestException, KeyError, ValueError) as error:
-        raise EnvironmentBrokenError(
-            f"the package index does not tell the size of {name}: {error}"
-        ) from error
+        raise EnvironmentBrokenError(f"the package index does not tell the size of {name}: {error}") from error
     return files
 
 

@@ -143,7 +143,9 @@ def shard_count(selection: Selection) -> tuple[int, list[str]]:
         mistakes.append(f"--shard: {selection.shard!r} is not K/N, as 1/4, nor the id of a shard")
         return count, mistakes
     index, of = int(match[1]), int(match[2])
-    if not 1 <= index <= of:
+    if of < 1:
+        mistakes.append(f"--shard: {selection.shard!r}: there is no such split")
+    elif not 1 <= index <= of:
         mistakes.append(f"--shard: {selection.shard!r}: there are shards 1 to {of}")
     if selection.shards is not None and selection.shards != of:
         mistakes.append(f"--shard {selection.shard} and --shards {selection.shards} disagree")

@@ -24,6 +24,8 @@ INSTALL_STAGE: Final = f"{REPOSITORY}.stage=install"
 # The engine says nothing while it writes a layer of gigabytes.
 SILENCE_SECONDS: Final = 1800
 _TAIL_LINES: Final = 25
+# The engine's own notes between steps, which tell a reader nothing.
+_BOOKKEEPING: Final = (" ---> ", "Removing intermediate container ")
 
 
 def ensure_image(client: DockerClient, layer: Layer) -> str:
@@ -72,7 +74,8 @@ def _build(client: DockerClient, layer: Layer) -> None:
         )
         for line in _lines(events):
             log.append(line)
-            say(f"{layer.name} | {line}")
+            if not line.startswith(_BOOKKEEPING):
+                say(f"{layer.name} | {line}")
     except _StepError as error:
         raise EnvironmentBrokenError(_told(f"building {layer.tag} failed: {error}", log)) from None
     except ENGINE_ERRORS as error:

@@ -1,0 +1,71 @@
+"""Verb ``report``: merge results, judge them, and write what people and machines read.
+
+results.jsonl …  --merge--> cells --judge--> matrix.json --> matrix.md, matrix.csv, junit.xml, index.html
+"""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from harness import ROOT
+from harness.configuration import Configuration, load_configuration
+from harness.documents import read_document
+from harness.records import Plan
+from harness.report import markdown, page, suites, summary, table
+from harness.report.assemble import assemble
+from harness.report.judge import judge
+from harness.report.merge import merge
+from harness.report.model import MatrixReport
+from harness.results import write_atomically
+
+MATRIX_FILE: Final = "matrix.json"
+EXPORTS: Final = {
+    "matrix.md": markdown.render,
+    "matrix.csv": table.render,
+    "junit.xml": suites.render,
+    "index.html": page.render,
+}
+"""Everything besides matrix.json, each made from it alone."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where results are, and what to hold them against."""
+    parser.add_argument("--results", type=Path, metavar="DIR", help="default: the results folder of matrix.toml")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="the plan; default: those that the results name")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the report folder of matrix.toml")
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="an earlier matrix.json to compare with")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Build the report; 0 where everything is there and as expected, 3 where a shard is void, else 1."""
+    configuration = load_configuration()
+    defaults = configuration.matrix.defaults
+    return build(
+        options.results or ROOT / defaults.results,
+        options.out or ROOT / defaults.report,
+        plan=read_document(options.plan, Plan) if options.plan else None,
+        baseline=MatrixReport.read(options.baseline) if options.baseline else None,
+        configuration=configuration,
+    )
+
+
+def build(
+    results_dir: Path,
+    out_dir: Path,
+    *,
+    plan: Plan | None = None,
+    baseline: MatrixReport | None = None,
+    configuration: Configuration | None = None,
+) -> int:
+    """Merge and judge what is below ``results_dir``, write the report to ``out_dir``, and return the exit code."""
+    configuration = configuration or load_configuration()
+    merged = merge(results_dir, plan)
+    judged = judge(merged, configuration.expectations, dict(configuration.catalog.domains))
+    report = assemble(merged, judged, configuration.matrix.backends, baseline)
+    write_atomically(out_dir / MATRIX_FILE, report.to_document())
+    # Read back: what is written from it can say nothing that is not in it.
+    report = MatrixReport.read(out_dir / MATRIX_FILE)
+    for name, render in EXPORTS.items():
+        write_atomically(out_dir / name, render(report))
+    summary.show(report, out_dir / "index.html")
+    return report.exit_code

@@ -1,0 +1,193 @@
+"""matrix.md: the report for a pull request or a job summary."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from harness.report.model import UNEXPECTED, MatrixCell, MatrixReport
+from harness.report.words import API_TITLES, SYMBOLS, headline, p50, passed, seconds
+from harness.text import clean, first_line
+
+_MOST_LISTED: Final = 50
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>|#~])")
+
+
+def render(report: MatrixReport) -> str:
+    """The whole file."""
+    parts = [
+        "# Model matrix\n",
+        f"**{headline(report.exit_code)}** {passed(report.totals)}. Figures: **{report.note}**.\n",
+        *_problems(report),
+        *_totals(report),
+        *_unexpected(report),
+        *_changes(report),
+        *_matrix(report),
+        *_clusters(report),
+        *_tested_with(report),
+    ]
+    return "\n".join(parts)
+
+
+def _problems(report: MatrixReport) -> Iterator[str]:
+    if report.problems:
+        yield "## Problems\n"
+        yield _list(f"**{one.kind}**: {_text(one.message)}" for one in report.problems)
+    if report.notes or report.backends_not_planned:
+        notes = [_text(one) for one in report.notes]
+        if report.backends_not_planned:
+            notes.append(f"Not planned: {', '.join(report.backends_not_planned)}")
+        yield "## Notes\n"
+        yield _list(notes)
+
+
+def _totals(report: MatrixReport) -> Iterator[str]:
+    yield "## Totals\n"
+    rows = [
+        (
+            f"{group.backend}/{group.stack}",
+            f"`{group.api}`",
+            str(group.cells),
+            str(group.passed_as_shipped),
+            str(group.passed_with_repair),
+            ", ".join(f"{count} {name}" for name, count in group.outcomes.items() if name != "passed") or "none",
+        )
+        for group in report.totals.groups
+    ]
+    yield _table(("backend/stack", "API", "cells", "passed as shipped", "passed with repair", "others"), rows)
+
+
+def _unexpected(report: MatrixReport) -> Iterator[str]:
+    cells = [cell for cell in report.cells if cell.judgement in UNEXPECTED]
+    if not cells:
+        return
+    yield f"## Unexpected ({len(cells)})\n"
+    yield _list(
+        f"`{_code(cell.model_type)}` {cell.api} on {cell.backend}/{cell.stack}: {cell.judgement} "
+        f"({cell.verdict}){': ' if cell.reason else ''}{_text(first_line(cell.reason))}"
+        for cell in cells
+    )
+    rows = "\n".join(clean(one) for one in report.suggestions)
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", rows)), default=0))
+    yield f"Rows of data/expectations.toml:\n\n{fence}toml\n{rows}{fence}\n"
+
+
+def _changes(report: MatrixReport) -> Iterator[str]:
+    changes = report.baseline
+    if changes is None:
+        return
+    yield "## Since the baseline\n"
+    yield (
+        f"{changes.compared} cells compared, {changes.new_cells} new, {changes.gone_cells} gone; "
+        f"skips: {changes.skips_before} before, {changes.skips_after} now.\n"
+    )
+    for title, members in (
+        ("Regressed", changes.regressed),
+        ("Newly passing", changes.newly_passing),
+        ("Otherwise changed", changes.otherwise_changed),
+    ):
+        if members:
+            yield f"{title}:\n"
+            yield _list(
+                f"`{_code(one.model_type)}` {one.api} on {one.backend}/{one.stack}: {one.before} → {one.after}"
+                for one in members
+            )
+
+
+def _matrix(report: MatrixReport) -> Iterator[str]:
+    """A row per type, a column per backend and API: the best cell, and how many other stacks there are."""
+    columns = list(dict.fromkeys((cell.backend, cell.api) for cell in sorted(report.cells, key=lambda one: one.key)))
+    columns.sort(key=lambda column: (column[0], column[1]))
+    rows: dict[str, dict[tuple[str, str], list[MatrixCell]]] = defaultdict(lambda: defaultdict(list))
+    for cell in report.cells:
+        rows[cell.model_type][cell.backend, cell.api].append(cell)
+    yield "## Matrix\n"
+    yield f"The best stack of each; median latency beside what passed ({report.note}).\n"
+    yield _table(
+        ("model type", "domain", *(f"{backend} {API_TITLES[api]}" for backend, api in columns)),
+        [
+            (
+                f"`{_code(name)}`",
+                next((cell.domain for group in cells.values() for cell in group if cell.domain), ""),
+                *(_shown(cells.get(column, [])) for column in columns),
+            )
+            for name, cells in rows.items()
+        ],
+    )
+
+
+def _shown(cells: Sequence[MatrixCell]) -> str:
+    best = next((cell for cell in cells if cell.best), None)
+    if best is None:
+        return ""
+    time = seconds(p50(best)) if best.outcome == "passed" else ""
+    more = f"(+{len(cells) - 1})" if len(cells) > 1 else ""
+    flag = f"**{best.judgement}**" if best.judgement in UNEXPECTED else ""
+    return " ".join(part for part in (SYMBOLS[best.outcome], _text(best.verdict), time, more, flag) if part)
+
+
+def _clusters(report: MatrixReport) -> Iterator[str]:
+    if not report.clusters:
+        return
+    yield "## Failures by cause\n"
+    yield _table(
+        ("types", "cells", "category", "signature", "at", "hint", "first types"),
+        [
+            (
+                str(len(one.types)),
+                str(one.cells),
+                one.category,
+                _text(one.signature),
+                _text(one.frame or ""),
+                _text(one.hint),
+                _text(", ".join(one.types[:5])),
+            )
+            for one in report.clusters[:_MOST_LISTED]
+        ],
+    )
+    if len(report.clusters) > _MOST_LISTED:
+        yield f"… and {len(report.clusters) - _MOST_LISTED} more in matrix.json\n"
+
+
+def _tested_with(report: MatrixReport) -> Iterator[str]:
+    yield "## Tested with\n"
+    rows = []
+    for one in report.environments:
+        environment, packages = one.environment, one.environment.packages
+        versions = [f"{name} {packages[name]}" for name in ("torch", "transformers") if name in packages]
+        rows.append(
+            (
+                f"{one.backend}/{one.stack}",
+                f"{environment.engine}{f' ({environment.image[:19]})' if environment.image else ''}",
+                ", ".join([f"Python {environment.python}", *versions]),
+                environment.torch_build,
+                _text(environment.cpu),
+                f"{environment.jobs} at a time, {environment.threads_per_child} thread(s) each",
+            )
+        )
+    yield _table(("backend/stack", "engine", "versions", "torch build", "processor", "children"), rows)
+    caught = sum(canary.caught for canary in report.canaries)
+    yield (
+        f"Canaries: {caught} of {len(report.canaries)} caught. Plans: "
+        + "; ".join(f"{plan.digest} ({_text(plan.selection)})" for plan in report.plans)
+        + "\n"
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items) + "\n"
+
+
+def _text(text: str) -> str:
+    """Foreign text on one line, with nothing in it that Markdown or HTML would read."""
+    return _MARKUP.sub(r"\\\1", " ".join(clean(text).split()))
+
+
+def _code(text: str) -> str:
+    """Foreign text between backquotes in a table."""
+    return " ".join(clean(text).replace("`", "'").replace("|", "¦").split())
