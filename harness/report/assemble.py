@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, EXIT_JUDGED_BAD
+from harness.records import Environment
 from harness.report.judge import Judged, compare
 from harness.report.merge import Merged, Planned, place_of
 from harness.report.model import (
@@ -112,7 +113,7 @@ def clusters(cells: Sequence[MatrixCell]) -> tuple[Cluster, ...]:
 
 def _environments(merged: Merged) -> tuple[MatrixEnvironment, ...]:
     found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    environments = {}
+    environments: dict[tuple[str, str, str], Environment] = {}
     for shard, one in sorted(merged.shards.items()):
         if one.header is not None:
             environment = one.header.environment

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import ValidationError, computed_field
+from pydantic import ValidationError
 
 from harness.errors import UsageError
 from harness.records import (
@@ -129,12 +129,6 @@ class MatrixCanary(Canary):
     """A canary, and its shard."""
 
     shard: str | None
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def is_caught(self) -> bool:
-        """Whether it was seen for what it is."""
-        return self.caught
 
 
 class Cluster(Record):
