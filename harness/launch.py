@@ -5,6 +5,7 @@ good. A shard's old results go when its new run starts, unless ``--resume`` take
 """
 
 import argparse
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from harness import ROOT, report
+from harness.catalog import Catalog
 from harness.configuration import load_configuration
 from harness.documents import read_document
 from harness.engine import CHOICES, prepare
 from harness.engine.images import Build
 from harness.engine.runtime import Ended, Job, Runtime
-from harness.engine.signals import treat_termination_as_interrupt
+from harness.engine.signals import end_with_nox, treat_termination_as_interrupt
 from harness.errors import (
     EXIT_ENVIRONMENT,
     EXIT_FINE,
@@ -27,7 +29,7 @@ from harness.errors import (
     UsageError,
 )
 from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
-from harness.plan import make_plan, pick_shards, write_plan
+from harness.plan import Selection, make_plan, pick_shards, read_plan, write_plan
 from harness.records import Plan, Shard
 from harness.selection import add_selection_arguments, selection_from
 from harness.terminal import say, say_loudly, size
@@ -42,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backend", metavar="BACKEND", help="a backend of matrix.toml")
     add_selection_arguments(parser)
     group = parser.add_argument_group("how to run")
+    group.add_argument(
+        "--plan", type=Path, metavar="FILE",
+        help="run this plan of nox -s plan, whole or its --shard, in place of the options on what to run",
+    )  # fmt: skip
     group.add_argument("--engine", choices=CHOICES, default="auto", help="default: auto, Docker where it works")
     group.add_argument("--jobs", type=int, metavar="N", help="children at a time (0: one per core)")
     group.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell")
@@ -56,15 +62,14 @@ def main(options: argparse.Namespace) -> int:
     configuration = load_configuration()
     matrix = with_overrides(configuration.matrix, settings)
     bundle = ca_bundle(matrix, settings)
-    selection = selection_from(options)
-    plan = make_plan(matrix, configuration.catalog, selection, backends=(options.backend,))
-    shards = pick_shards(plan, selection.shard)
+    plan, shards = _planned(options, matrix, configuration.catalog)
     run_words = _run_words(options, matrix)
     results: Path = (options.out or ROOT / matrix.defaults.results).absolute()
     if options.resume:
         _check_same_plan(plan, [results / shard.id for shard in shards])
 
     treat_termination_as_interrupt()
+    end_with_nox()
     stacks = list(dict.fromkeys(shard.stack for shard in shards))
     engine, runtimes = prepare(options.engine, [Build.of(matrix, options.backend, stack, bundle) for stack in stacks])
     ready = dict(zip(stacks, runtimes, strict=True))
@@ -72,11 +77,34 @@ def main(options: argparse.Namespace) -> int:
     worst = _run_shards(plan, shards, ready, results, run_words, matrix.backends[options.backend].limits)
 
     if len(shards) < len(plan.shards):
-        say(f"{len(shards)} of {len(plan.shards)} shards done. When all are: nox -s report -- --results {results}")
+        named = f" --plan {options.plan}" if options.plan else ""
+        say(
+            f"{len(shards)} of the plan's {len(plan.shards)} shards, so no report yet. When all have run:"
+            f" nox -s report -- --results {results}{named}"
+        )
         return worst
     out = results / "report" if options.out else ROOT / matrix.defaults.report
     judged = report.build(results, out, plan=plan)
     return worst or judged
+
+
+def _planned(options: argparse.Namespace, matrix: Matrix, catalog: Catalog) -> tuple[Plan, tuple[Shard, ...]]:
+    """The plan, from the file of ``--plan`` or else from the user's words, and those of its shards to run."""
+    selection = selection_from(options)
+    if options.plan is None:
+        plan = make_plan(matrix, catalog, selection, backends=(options.backend,))
+        return plan, pick_shards(plan, selection.shard)
+    plan = read_plan(options.plan, matrix, options.backend)
+    besides = dataclasses.replace(selection, shard=None)
+    if besides != Selection():
+        raise UsageError(
+            f"--plan {options.plan} says already what to run: {plan.selection}",
+            hint="--shard is the one option that goes with it; or make a new plan with nox -s plan",
+        )
+    shards = tuple(shard for shard in pick_shards(plan, selection.shard) if shard.backend == options.backend)
+    if not shards:
+        raise UsageError(f"--shard: {selection.shard} is not a shard of the backend {options.backend}")
+    return plan, shards
 
 
 def _run_words(options: argparse.Namespace, matrix: Matrix) -> tuple[str, ...]:
@@ -118,8 +146,13 @@ def _run_shards(
         folder = results / shard.id
         _lay_out(folder, plan, keep="--resume" in words)
         started = time.monotonic()
-        ended = ready[shard.stack].run(Job(shard=shard.id, folder=folder, words=words, limits=limits))
-        say(f"{shard.id}: exit code {ended.code} after {time.monotonic() - started:.1f} s")
+        try:
+            ended = ready[shard.stack].run(Job(shard=shard.id, folder=folder, words=words, limits=limits))
+        except KeyboardInterrupt:
+            say(f"\n{shard.id}: cut off; what was measured is in {folder}, and --resume goes on from there")
+            raise
+        how = "done" if ended.code == EXIT_FINE else f"exit code {ended.code}"
+        say(f"{shard.id}: {how} after {time.monotonic() - started:.1f} s; results in {folder}")
         worst = worst or _judged(shard, ended, limits)
     return worst
 

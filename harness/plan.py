@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.catalog import Catalog
 from harness.configuration import load_configuration
-from harness.documents import counted
+from harness.documents import counted, read_document
 from harness.errors import UsageError, suggest
 from harness.matrix import Backend, Matrix
 from harness.records import Execution, Plan, PlannedType, Shard
@@ -34,6 +34,7 @@ __all__ = [
     "ci_matrix",
     "make_plan",
     "pick_shards",
+    "read_plan",
     "selection_from",
     "write_plan",
 ]
@@ -89,6 +90,28 @@ def write_plan(plan: Plan, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(plan.to_json() + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def read_plan(path: Path, matrix: Matrix, backend: str) -> Plan:
+    """A plan that ``write_plan`` wrote, to run its shards of ``backend``.
+
+    ``UsageError`` where it is no plan, has no such backend, or names what this checkout's matrix.toml does not have.
+    """
+    plan = read_document(path, Plan)
+    mistakes = []
+    if backend not in plan.backends:
+        mistakes.append(f"no backend {backend!r} in it{suggest(backend, plan.backends)}")
+    if backend not in matrix.backends:
+        mistakes.append(f"no backend {backend!r} in matrix.toml{suggest(backend, matrix.backends)}")
+    stacks = dict.fromkeys(shard.stack for shard in plan.shards if shard.backend == backend)
+    mistakes += [
+        f"the stack {name!r} is not in matrix.toml{suggest(name, matrix.stacks)}"
+        for name in stacks
+        if name not in matrix.stacks
+    ]
+    if mistakes:
+        raise UsageError(f"{path}: {counted(mistakes)}", mistakes=mistakes)
+    return plan
 
 
 # --- making a plan ------------------------------------------------------------------------------------

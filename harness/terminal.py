@@ -1,7 +1,11 @@
 """What the host side says to people while it works: on standard error, for standard output is for results."""
 
+import contextlib
 import re
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from typing import Final
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
@@ -17,6 +21,25 @@ def say(text: str) -> None:
 def say_loudly(text: str) -> None:
     """A line that must not be missed in a long log."""
     say(f"\n*** {text}\n")
+
+
+@contextlib.contextmanager
+def told_while_silent(what: str, every: float = 20.0) -> Iterator[None]:
+    """While the block lasts, say every so many seconds that ``what`` still goes on, for what is slow and silent."""
+    started = time.monotonic()
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(every):
+            say(f"{what} ({time.monotonic() - started:.0f} s so far)")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 def plain(text: str) -> str:

@@ -104,6 +104,71 @@ def test_words_for_the_run_go_on_to_it(engine: Stand, reported: list[Path], tmp_
     assert engine.jobs[0].words == ("--jobs", "3", "--timeout", "7.5")
 
 
+def plan_file(tmp_path: Path, *words: str) -> Path:
+    path = tmp_path / "given.json"
+    assert __main__.main(["plan", "--backend", "cpu", *words, "--out", str(path)]) == 0
+    return path
+
+
+def test_a_plan_that_is_given_is_run_as_it_is(engine: Stand, reported: list[Path], tmp_path: Path) -> None:
+    plan = plan_file(tmp_path, "--types", "bert,gpt2,t5", "--shards", "2")
+    assert launched(tmp_path, "cpu", "--plan", str(plan)) == 0
+    assert [job.shard for job in engine.jobs] == ["cpu/current/1of2", "cpu/current/2of2"]
+    assert (engine.jobs[0].folder / "plan.json").read_text() == plan.read_text()
+    assert reported == [tmp_path]
+
+
+@pytest.mark.parametrize("shard", ["2/2", "cpu/current/2of2"])
+def test_one_shard_of_a_given_plan_says_how_to_merge(
+    engine: Stand, reported: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], shard: str
+) -> None:
+    plan = plan_file(tmp_path, "--types", "bert,gpt2,t5", "--shards", "2")
+    assert launched(tmp_path, "cpu", "--plan", str(plan), "--shard", shard) == 0
+    assert [job.shard for job in engine.jobs] == ["cpu/current/2of2"]
+    assert reported == []
+    assert f"nox -s report -- --results {tmp_path} --plan {plan}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--types", "bert"), "says already what to run"),
+        (("--shards", "2"), "says already what to run"),
+        (("--shard", "3/2"), "no shard '3/2'"),
+        (("--shard", "cpu/current/1of3"), "did you mean 'cpu/current/1of2'"),
+    ],
+)
+def test_words_that_do_not_go_with_a_plan_start_nothing(
+    engine: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    plan = plan_file(tmp_path, "--types", "bert,gpt2,t5", "--shards", "2")
+    assert launched(tmp_path, "cpu", "--plan", str(plan), *words) == 2
+    assert engine.jobs == []
+    assert told in capsys.readouterr().err
+
+
+def test_a_plan_of_other_backends_or_stacks_is_told(
+    engine: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_file(tmp_path, "--types", "bert")
+    plan.write_text(plan.read_text().replace('"cpu', '"cpv').replace('"current"', '"curent"'))
+    assert launched(tmp_path, "cpu", "--plan", str(plan)) == 2
+    assert "no backend 'cpu' in it (did you mean 'cpv'?)" in capsys.readouterr().err
+    assert launched(tmp_path, "cpv", "--plan", str(plan)) == 2
+    told = capsys.readouterr().err
+    assert "no backend 'cpv' in matrix.toml (did you mean 'cpu'?)" in told
+    assert "the stack 'curent' is not in matrix.toml (did you mean 'current'?)" in told
+    assert engine.jobs == []
+
+
+def test_a_plan_file_that_is_none_is_told(engine: Stand, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launched(tmp_path, "cpu", "--plan", str(tmp_path / "absent.json")) == 2
+    assert "no such file" in capsys.readouterr().err
+    (tmp_path / "half.json").write_text('{"selection": "list')
+    assert launched(tmp_path, "cpu", "--plan", str(tmp_path / "half.json")) == 2
+    assert "not valid JSON" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

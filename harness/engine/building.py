@@ -2,6 +2,7 @@
 
 import collections
 import io
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from docker import DockerClient
 
 from harness.engine.images import REPOSITORY, Layer
 from harness.errors import EnvironmentBrokenError
-from harness.terminal import plain, say, size
+from harness.terminal import plain, say, size, told_while_silent
 
 # All that talking to an engine can raise: its own answers, a broken connection, an answer that is no JSON.
 ENGINE_ERRORS: Final = (
@@ -24,8 +25,10 @@ INSTALL_STAGE: Final = f"{REPOSITORY}.stage=install"
 # The engine says nothing while it writes a layer of gigabytes.
 SILENCE_SECONDS: Final = 1800
 _TAIL_LINES: Final = 25
-# The engine's own notes between steps, which tell a reader nothing.
-_BOOKKEEPING: Final = (" ---> ", "Removing intermediate container ")
+# The engine's own notes between steps, and uv's list of versions, which the pins have: nothing for a reader.
+_BOOKKEEPING: Final = (" ---> ", "Removing intermediate container ", " + ")
+_LINE_LETTERS: Final = 150
+_STEP: Final = re.compile(r"(Step \d+/\d+ : \w+)")
 
 
 def ensure_image(client: DockerClient, layer: Layer) -> str:
@@ -72,10 +75,10 @@ def _build(client: DockerClient, layer: Layer) -> None:
             decode=True,
             timeout=SILENCE_SECONDS,
         )
-        for line in _lines(events):
+        for line in _told_while_silent(layer, _lines(events)):
             log.append(line)
             if not line.startswith(_BOOKKEEPING):
-                say(f"{layer.name} | {line}")
+                say(f"{layer.name} | {_shortened(line)}")
     except _StepError as error:
         raise EnvironmentBrokenError(_told(f"building {layer.tag} failed: {error}", log)) from None
     except ENGINE_ERRORS as error:
@@ -99,6 +102,24 @@ def _lines(events: Iterator[dict[str, Any]]) -> Iterator[str]:
         yield from (line for line in map(str.rstrip, map(plain, whole)) if line)
     if rest.strip():
         yield plain(rest).strip()
+
+
+def _told_while_silent(layer: Layer, lines: Iterator[str]) -> Iterator[str]:
+    """The lines; where the next one takes long (a layer of gigabytes being written), that it is waited for."""
+    waiting: str = "starting"
+    while True:
+        with told_while_silent(f"{layer.name} | … {waiting}"):
+            line = next(lines, None)
+        if line is None:
+            return
+        waiting = f"still at {match[1]}" if (match := _STEP.match(line)) else waiting
+        yield line
+
+
+def _shortened(line: str) -> str:
+    """On one line of a terminal: a Dockerfile's command has its continued lines joined by many blanks."""
+    text = re.sub(r"(?<=\S)\s+", " ", line)
+    return text if len(text) <= _LINE_LETTERS else f"{text[: _LINE_LETTERS - 2]} …"
 
 
 def _told(message: str, log: collections.deque[str]) -> str:

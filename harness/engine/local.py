@@ -16,6 +16,7 @@ from typing import Final
 from harness import ROOT
 from harness.engine.images import Build, download_bytes, torch_pins
 from harness.engine.runtime import Ended, Job, Runtime, variables
+from harness.engine.signals import end_with_parent
 from harness.engine.torch_build import choose_torch_build
 from harness.errors import EnvironmentBrokenError
 from harness.matrix import TorchBuild
@@ -154,7 +155,13 @@ class Environment:
                 **(job.settings or {}),
             }
             settings.pop("HARNESS_IMAGE", None)
-            child = subprocess.Popen([self.python, "-m", "harness", *words, *job.words], env=settings, cwd=scratch)
+            child = subprocess.Popen(
+                [self.python, "-m", "harness", *words, *job.words],
+                env=settings,
+                cwd=scratch,
+                # There is no container to sweep: where this process is killed, its child must end by itself.
+                preexec_fn=end_with_parent,  # noqa: PLW1509 -- one system call, and no threads run here
+            )
             try:
                 code = child.wait()
             finally:

@@ -1,12 +1,16 @@
 """Ending in order: a polite kill is treated like Ctrl-C, and what cleans up is not cut off."""
 
 import contextlib
+import ctypes
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Final, NoReturn
 
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _POLITE: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -19,6 +23,21 @@ def treat_termination_as_interrupt() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in _POLITE:
             signal.signal(number, interrupt)
+
+
+def end_with_nox() -> None:
+    """Under Nox: when Nox is killed, be interrupted, so that nothing runs on for somebody who is gone."""
+    if "NOX_CURRENT_SESSION" in os.environ:
+        parent = os.getppid()
+        end_with_parent()
+        if os.getppid() != parent:  # it died before we asked to be told
+            raise KeyboardInterrupt
+
+
+def end_with_parent() -> None:
+    """Get a SIGTERM when the parent process dies. Only Linux has this; elsewhere it does nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 @contextlib.contextmanager
