@@ -18,7 +18,7 @@ nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).resolve().parent
 PINS = ROOT / "docker" / "pins"
-SHELL_SCRIPTS = ("ci/nox", "ci/engine", "ci/base-image")
+SHELL_SCRIPTS = ("ci/nox", "ci/engine", "ci/base-image", ".ci/run")
 
 
 def backends() -> list[str]:

@@ -19,7 +19,7 @@ class Car(Document):
     name: str
     engine: Engine
     wheels: tuple[Engine, ...] = ()
-    spare: Annotated[dict[str, Engine], Field(default_factory=dict)]
+    spare: dict[str, Engine] = Field(default_factory=dict)
     towed: Engine | None = None
 
 

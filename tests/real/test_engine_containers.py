@@ -61,8 +61,11 @@ WAIT = "import time; print('here', flush=True); time.sleep(600)"
 
 
 @pytest.fixture(scope="module")
-def client() -> DockerClient:
-    return from_env(timeout=120)
+def client() -> Iterator[DockerClient]:
+    client = from_env(timeout=120)
+    yield client
+    for image in client.images.list("model-matrix/probe"):
+        client.images.remove(str(image.id), force=True)
 
 
 @pytest.fixture(scope="module")
@@ -155,12 +158,21 @@ def test_scratch_counts_toward_memory_and_is_bounded(client: DockerClient, base:
     assert run(client, probe_image(client, base, "scratch", program), tmp_path) == Ended(code=1)
 
 
+def test_an_image_without_the_harness_is_seen_by_its_exit_code(
+    client: DockerClient, ours: set[str], tmp_path: Path, base: str
+) -> None:
+    assert run(client, base, tmp_path).code == 127  # no entrypoint: 'run' is no program there
+    assert _ours(client) == ours
+
+
 def test_a_container_that_cannot_start_is_told_and_not_left(
     client: DockerClient, ours: set[str], tmp_path: Path, base: str
 ) -> None:
+    limits = LIMITS.model_copy(update={"tmpfs": -1})
     with pytest.raises(EnvironmentBrokenError, match="cpu/x/1of1"):
-        run(client, base, tmp_path)  # no entrypoint: 'run' is no program there
+        containers.run(client, base, Job(shard="cpu/x/1of1", folder=tmp_path, words=(), limits=limits))
     assert _ours(client) == ours
+    assert tmp_path.stat().st_uid == os.getuid()
 
 
 def test_an_image_that_is_gone_is_told(client: DockerClient, tmp_path: Path) -> None:
