@@ -250,10 +250,18 @@ def _families(reader: _Reader) -> dict[str, Family]:
 
 
 def _recipes(reader: _Reader) -> dict[str, Recipe]:
-    file = "recipes.toml"
-    rows = reader.read_rows(file, _Rows[Recipe])
-    reader.check_types(file, "the whole file", rows)
-    return _present(rows)
+    """The recipes of all files in recipes/; the files only keep them in an order that people find their way in."""
+    recipes: dict[str, Recipe | None] = {}
+    place: dict[str, str] = {}
+    for path in sorted((reader.data_dir / "recipes").glob("*.toml")):
+        file = f"recipes/{path.name}"
+        rows = reader.read_rows(file, _Rows[Recipe])
+        reader.check_types(file, "the whole file", rows)
+        for name, recipe in rows.items():
+            if place.setdefault(name, file) != file:
+                reader.add(file, f"{name}: has a recipe in {place[name]} too")
+            recipes[name] = recipe
+    return _present(recipes)
 
 
 def _durations(reader: _Reader) -> _Durations:

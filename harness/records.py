@@ -32,6 +32,10 @@ Outcome = Literal[
     "missing",  # planned and never reported; only the report says this one
 ]
 EngineName = Literal["docker", "local"]
+Style = Literal["constant", "shallow", "default"]
+"""How far a config is shrunk; see harness/cell/synthesis/config.py."""
+InputSource = Literal["signature", "processor"]
+"""What the inputs of a direct call are made from: the signature of ``forward``, or the type's own processor."""
 
 
 class Record(BaseModel):
@@ -47,6 +51,24 @@ class Record(BaseModel):
 # --- the plan: what goes in ---------------------------------------------------------------------------
 
 
+class Tensor(Record):
+    """One argument of ``forward``, written down: drawn at random in a shape, or with these very values."""
+
+    shape: tuple[int, ...] | None = None
+    low: float = 0
+    high: float | None = None
+    """Whole numbers from ``low`` up to below ``high``; absent: normally distributed numbers."""
+    values: JsonValue = None
+    modality: bool = True
+    """Whether a second, different value must change the output; ``values`` have none."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> "Tensor":
+        if (self.shape is None) == (self.values is None):
+            raise ValueError("give shape (for random numbers) or values")
+        return self
+
+
 class Recipe(Record):
     """How the generic way of making a tiny checkpoint and inputs is changed for one type, and why."""
 
@@ -54,16 +76,28 @@ class Recipe(Record):
     task: str | None = None
     """The task whose head is tested; absent: the first of the type's tasks in our order."""
     pipeline_task: str | None = None
-    """Where pipeline() has no such task, the task that stands for the type there."""
+    """The task that stands for the type in pipeline(), where it is not the first that it has one for."""
     model_class: str | None = None
     """The class to load with, where the head that people use has no Auto class."""
+    method: str | None = None
+    """What is called instead of ``forward``, where the class has none or it is not what people use."""
+    style: Style | None = None
+    """How far the config is shrunk; absent: the first style that makes a model that runs."""
+    parts: dict[str, str] = {}
+    """Model types of the sub-configs that a composite config cannot do without: ``encoder = "vit"``."""
     config: dict[str, JsonValue] = {}
     """Config values by dotted path: ``text_config.pad_token_id``."""
     generation_config: dict[str, JsonValue] = {}
-    inputs: dict[str, JsonValue] = {}
+    inputs_from: InputSource | None = None
+    """Absent: the first source that makes inputs that the model takes."""
+    sizes: dict[str, int] = {}
     """Sizes of the inputs where they do not follow from the config: ``sequence_length``, ``image_size`` …"""
+    inputs: dict[str, Tensor | Literal["leave out"]] = {}
+    """Arguments of ``forward`` that are not as the signature suggests."""
     processor: dict[str, JsonValue] = {}
     """Arguments of the processor, image processor or feature extractor by dotted path."""
+    outputs: dict[str, tuple[str | int, ...]] | None = None
+    """The outputs that count, with their dimensions, where they are not the task's."""
     infinite_outputs: tuple[str, ...] = ()
     """Outputs in which -inf is legitimate."""
     unchanged_by: dict[str, str] = {}
@@ -291,6 +325,10 @@ class Proof(Record):
     parameter_devices: tuple[str, ...] = ()
     execution_device: str
     """The runtime's own word for where it executed."""
+    synthesis: str | None = None
+    """The way of the generic ladder that made the model and its inputs: ``constant, signature``."""
+    not_fed: tuple[str, ...] = ()
+    """Arguments of ``forward`` for a modality that this cell did not feed."""
 
 
 class Cell(Record):

@@ -98,21 +98,21 @@ def test_a_type_without_a_measured_duration_takes_the_default(catalog: Catalog) 
 
 
 def test_a_wrong_key_in_a_recipe_names_file_place_and_the_nearest_key(root: Path) -> None:
-    (root / "data/recipes.toml").write_text('[bert]\nreason = "r"\nconfg = { a = 1 }\n')
-    assert mistakes(root) == ("data/recipes.toml: bert.confg: unknown key (did you mean 'config'?)",)
+    (root / "data/recipes/text.toml").write_text('[bert]\nreason = "r"\nconfg = { a = 1 }\n')
+    assert mistakes(root) == ("data/recipes/text.toml: bert.confg: unknown key (did you mean 'config'?)",)
 
 
 def test_a_recipe_of_an_unknown_type_names_the_nearest(root: Path) -> None:
-    (root / "data/recipes.toml").write_text('[brt]\nreason = "r"\n')
-    assert mistakes(root) == ("data/recipes.toml: the whole file: no model type 'brt' (did you mean 'bert'?)",)
+    (root / "data/recipes/text.toml").write_text('[brt]\nreason = "r"\n')
+    assert mistakes(root) == ("data/recipes/text.toml: the whole file: no model type 'brt' (did you mean 'bert'?)",)
 
 
 def test_a_recipe_that_is_no_table_and_one_without_reason_are_told(root: Path) -> None:
-    (root / "data/recipes.toml").write_text('lama = 1\n[bert]\ntask = "fill-mask"\n')
+    (root / "data/recipes/text.toml").write_text('lama = 1\n[bert]\ntask = "fill-mask"\n')
     assert mistakes(root) == (
-        "data/recipes.toml: lama: Input should be an object, not 1",
-        "data/recipes.toml: bert.reason: required, and not there",
-        "data/recipes.toml: the whole file: no model type 'lama' (did you mean 'llama'?)",
+        "data/recipes/text.toml: lama: Input should be an object, not 1",
+        "data/recipes/text.toml: bert.reason: required, and not there",
+        "data/recipes/text.toml: the whole file: no model type 'lama' (did you mean 'llama'?)",
     )
 
 
@@ -204,7 +204,7 @@ def test_a_default_selection_that_is_no_list_is_told(root: Path) -> None:
 def test_the_mistakes_of_all_files_are_told_at_once(root: Path) -> None:
     path = root / "matrix.toml"
     path.write_text(path.read_text().replace("pids", "pid"))
-    (root / "data/recipes.toml").write_text('[brt]\nreason = "r"\n')
+    (root / "data/recipes/text.toml").write_text('[brt]\nreason = "r"\n')
     (root / "data/lists.toml").write_text("twelve = [")
     append(root, "expectations.toml", '[[cell]]\nmodel_type = "brt"\n')
     told = mistakes(root)
@@ -212,7 +212,7 @@ def test_the_mistakes_of_all_files_are_told_at_once(root: Path) -> None:
         "matrix.toml",
         "matrix.toml",
         "data/lists.toml",
-        "data/recipes.toml",
+        "data/recipes/text.toml",
         "data/expectations.toml",
         "data/expectations.toml",
         "data/expectations.toml",

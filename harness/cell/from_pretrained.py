@@ -13,9 +13,11 @@ from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
 from harness.cell.outputs import MismatchError
 from harness.cell.sabotage import Sabotage
-from harness.cell.synthesis.checkpoint import Checkpoint, own_memory, synthesise
-from harness.cell.synthesis.inputs import Inputs, make_inputs
-from harness.cell.tasks import Task, task_for
+from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
+from harness.cell.synthesis.inputs import Inputs
+from harness.cell.synthesis.ladder import prepare
+from harness.cell.task_table import Task
+from harness.cell.tasks import task_for
 from harness.records import Execution, Throughput
 
 NEW_TOKENS = 8
@@ -28,12 +30,13 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     recipe = draft.planned.recipe
     draft.enter("synthesise")
     task = task_for(draft.planned.model_type, recipe)
+    method = recipe.method if recipe else None
     draft.task = task.name
     with measure.timed() as watch:
-        checkpoint = synthesise(draft.planned.model_type, task, recipe, folder)
-        sabotage.after_saving(checkpoint)
-        inputs = make_inputs(checkpoint.model, recipe)
-        reference = outputs.call(checkpoint.model, inputs.values)
+        prepared = prepare(draft.planned, task, folder)
+        checkpoint, inputs, reference = prepared.checkpoint, prepared.inputs, prepared.reference
+        if sabotage.after_saving(checkpoint):
+            reference = outputs.call(checkpoint.model, inputs.values, method)
     draft.measured(
         synthesise_seconds=watch.seconds,
         parameters=sum(one.numel() for one in checkpoint.model.parameters()),
@@ -42,7 +45,7 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
 
     draft.enter("load")
     with measure.timed() as watch:
-        model, report = checkpoint.loader.from_pretrained(folder, output_loading_info=True)
+        model, report = checkpoint.loader.from_pretrained(checkpoint.folder, output_loading_info=True)
     draft.measured(load_seconds=watch.seconds)
     check_keys(report)
     model.eval().to(execution.device)
@@ -52,20 +55,24 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
         weights_sha256=tensors_digest(model.state_dict()),
         inputs_sha256=inputs.digest,
         execution_device=execution.device,
+        synthesis=prepared.way,
+        not_fed=inputs.not_fed,
         parameter_devices=outputs.devices(dict(model.named_parameters())),
     )
 
     draft.enter("first inference")
     sabotage.before_inference()
     with measure.timed() as watch:
-        first = outputs.call(model, inputs.values)
+        first = outputs.call(model, inputs.values, method)
     draft.measured(first_inference_seconds=watch.seconds)
     draft.proved(output_devices=outputs.devices(first), outputs_sha256=tensors_digest(first))
     draft.output_summary = summary(first, task)
-    outputs.check_outputs(first, task, model.config, inputs.values, recipe.infinite_outputs if recipe else ())
+    outputs.check_outputs(
+        first, task, model.config, inputs.values, inputs.batch, recipe.infinite_outputs if recipe else ()
+    )
 
     draft.enter("repeat")
-    repeat_equal = tensors_digest(outputs.call(model, inputs.values)) == tensors_digest(first)
+    repeat_equal = tensors_digest(outputs.call(model, inputs.values, method)) == tensors_digest(first)
     draft.compared(reference=REFERENCE, tolerance=execution.tolerance, repeat_equal=repeat_equal)
     if not repeat_equal:
         msg = "the same input twice gave two different outputs"
@@ -75,8 +82,9 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     found = compare.differences(reference, first)
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
     compare.within(found, execution.tolerance, REFERENCE)
+    main = outputs.main_outputs(first, task)
     effects = {
-        name: compare.effect(first, outputs.call(model, inputs.with_alternative(name)), task.outputs)
+        name: compare.effect(first, outputs.call(model, inputs.with_alternative(name), method), main)
         for name in inputs.alternatives
     }
     draft.compared(effects=effects)
@@ -85,7 +93,7 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
         check_tokens(draft, checkpoint, model, inputs)
 
     draft.enter("measure")
-    measure_forward(draft, model, inputs, task)
+    measure_forward(draft, model, inputs, task, method)
     draft.measured(**measure.memory())
 
 
@@ -116,10 +124,10 @@ def check_tokens(draft: Draft, checkpoint: Checkpoint, model: Any, inputs: Input
         raise MismatchError(msg)
 
 
-def measure_forward(draft: Draft, model: Any, inputs: Inputs, task: Task) -> None:
+def measure_forward(draft: Draft, model: Any, inputs: Inputs, task: Task, method: str | None) -> None:
     """Steady latency of one forward pass, and of generating where the type does."""
-    steady = measure.latency(lambda: outputs.call(model, inputs.values))
-    batch = next(iter(inputs.values.values())).shape[0]
+    steady = measure.latency(lambda: outputs.call(model, inputs.values, method))
+    batch = inputs.batch
     throughput = [Throughput(value=batch / steady.p50, unit="items/s")]
     if task.generates:
         generation = measure.latency(lambda: generate(model, inputs), iterations=GENERATIONS, warmup=1)
@@ -133,5 +141,5 @@ def measure_forward(draft: Draft, model: Any, inputs: Inputs, task: Task) -> Non
 
 def summary(found: outputs.Outputs, task: Task) -> str:
     """The task's outputs with their shapes, for people."""
-    told = [f"{name} {list(found[name].shape)}" for name in task.outputs if name in found]
+    told = [f"{name} {list(found[name].shape)}" for name in outputs.main_outputs(found, task) if name in found]
     return ", ".join(told) or f"only {', '.join(found)}"

@@ -6,19 +6,28 @@ from typing import Any
 
 import torch
 
-from harness.cell.tasks import Task
+from harness.cell.task_table import Task
 
 Outputs = dict[str, torch.Tensor]
+SEED = 7
 
 
 class MismatchError(Exception):
     """It ran, and its outputs are wrong: structure, finiteness, repeatability, numbers or indifference to inputs."""
 
 
-def call(model: Any, inputs: Mapping[str, torch.Tensor]) -> Outputs:
-    """One forward pass, its outputs by dotted name."""
+def call(model: Any, inputs: Mapping[str, Any], method: str | None = None) -> Outputs:
+    """One forward pass (or one call of the named method), its outputs by dotted name.
+
+    Some types draw random numbers as they compute (masks, noise, dropped tokens): every call draws the same.
+    """
     with torch.no_grad():
-        return flatten(model(**inputs))
+        torch.manual_seed(SEED)
+        return flatten(getattr(model, method)(**inputs) if method else model(**inputs))
+
+
+_PREFERRED = ("last_hidden_state", "logits")
+"""Of a bare model's outputs, before all others."""
 
 
 def flatten(value: Any) -> Outputs:
@@ -42,11 +51,31 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
         yield from _tensors(one, f"{name}.{key}" if name else key)
 
 
+def main_outputs(outputs: Outputs, task: Task) -> tuple[str, ...]:
+    """The outputs that a task is about: its fields, or where it names none, the first that the model gives.
+
+    The others may pass an input through (the image features beside a text's states), and would prove nothing.
+    """
+    if task.outputs:
+        return tuple(task.outputs)
+    floating = [name for name, one in outputs.items() if one.is_floating_point() and one.numel()]
+    preferred = [name for name in floating if name in _PREFERRED]
+    return tuple(preferred or floating or outputs)[:1]
+
+
 def check_outputs(
-    outputs: Outputs, task: Task, config: Any, inputs: Mapping[str, torch.Tensor], infinite: tuple[str, ...]
+    outputs: Outputs,
+    task: Task,
+    config: Any,
+    inputs: Mapping[str, Any],
+    batch: int,
+    infinite: tuple[str, ...],
 ) -> None:
     """The task's fields are there with their dimensions, and every number is finite; else ``MismatchError``."""
-    sizes = {"batch": next(iter(inputs.values())).shape[0]}
+    if not main_outputs(outputs, task):
+        msg = f"no output: there are {', '.join(outputs) or 'none'}"
+        raise MismatchError(msg)
+    sizes = {"batch": batch}
     if "input_ids" in inputs:
         sizes["sequence"] = inputs["input_ids"].shape[1]
     for name, dimensions in task.outputs.items():

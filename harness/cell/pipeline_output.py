@@ -2,12 +2,33 @@
 
 from typing import Annotated, Any
 
+import numpy as np
 import pydantic
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from harness.cell.outputs import MismatchError
 
+
+def _full(value: Any) -> Any:
+    """An array, tensor or picture with something in it, and nothing in it that is not a number."""
+    array = np.asarray(value)
+    if not array.size:
+        raise ValueError("it is empty")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise ValueError("not all of its values are finite")
+    return value
+
+
+def _numbers(value: list[Any]) -> list[Any]:
+    """Nested lists of one length each, of finite numbers."""
+    if not np.issubdtype(np.asarray(value).dtype, np.floating):
+        raise ValueError("these are not numbers")
+    _full(value)
+    return value
+
+
+Array = Annotated[Any, AfterValidator(_full)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Words = Annotated[str, Field(min_length=1)]
 
@@ -40,9 +61,9 @@ class Entity(TypedDict):
 
 
 class Generated(TypedDict):
-    """The continuation of a prompt."""
+    """The continuation of a prompt; a random model may say nothing but special tokens, which are not shown."""
 
-    generated_text: Words
+    generated_text: str
 
 
 class GeneratedFrom(Generated):
@@ -81,8 +102,68 @@ class Answer(TypedDict):
     end: int
 
 
-Features = Annotated[list[list[list[float]]], Field(min_length=1)]
-"""[1, tokens, width]"""
+class Segment(TypedDict):
+    """A region of an image, as a mask of its size."""
+
+    score: Probability | None
+    label: Words
+    mask: Array
+
+
+class Depth(TypedDict):
+    """Distances, as numbers and as a picture."""
+
+    predicted_depth: Array
+    depth: Array
+
+
+class Masks(TypedDict):
+    """Masks of all that may be an object."""
+
+    masks: list[Array]
+    scores: Array
+
+
+class Point(TypedDict):
+    """A place in an image, in pixels."""
+
+    x: int
+    y: int
+
+
+class Match(TypedDict):
+    """The same point in two images."""
+
+    keypoint_image_0: Point
+    keypoint_image_1: Point
+    score: Probability
+
+
+class Choice(TypedDict):
+    """A sequence and what it may be, the likeliest first."""
+
+    sequence: Words
+    labels: Annotated[list[Words], Field(min_length=2)]
+    scores: Annotated[list[Probability], Field(min_length=2)]
+
+
+class CellsOfTable(TypedDict):
+    """Cells of a table; a random model may choose none."""
+
+    answer: str
+    coordinates: list[tuple[int, int]]
+    cells: list[str]
+
+
+class Sound(TypedDict):
+    """Samples and their rate in hertz."""
+
+    audio: Array
+    sampling_rate: Annotated[int, Field(gt=0)]
+
+
+Features = Annotated[list[Any], Field(min_length=1), AfterValidator(_numbers)]
+"""[1, tokens, width], or [1, width] of a type that pools."""
 _FORMS: dict[str, Any] = {
     "fill-mask": Annotated[list[Filled], Field(min_length=1)],
     "text-generation": Annotated[list[Generated], Field(min_length=1)],
@@ -92,6 +173,17 @@ _FORMS: dict[str, Any] = {
     "image-classification": Annotated[list[Labelled], Field(min_length=2)],
     "image-feature-extraction": Features,
     "object-detection": Annotated[list[Detected], Field(min_length=1)],
+    "image-segmentation": Annotated[list[Segment], Field(min_length=1)],
+    "depth-estimation": Depth,
+    "mask-generation": Masks,
+    "keypoint-matching": list[Match],
+    "video-classification": Annotated[list[Labelled], Field(min_length=2)],
+    "zero-shot-object-detection": Annotated[list[Detected], Field(min_length=1)],
+    "zero-shot-audio-classification": Annotated[list[Labelled], Field(min_length=2, max_length=2)],
+    "zero-shot-classification": Choice,
+    "table-question-answering": CellsOfTable,
+    "text-to-audio": Sound,
+    "any-to-any": Annotated[list[GeneratedFrom], Field(min_length=1)],
     "audio-classification": Annotated[list[Labelled], Field(min_length=2)],
     "automatic-speech-recognition": Transcript,
     "zero-shot-image-classification": Annotated[list[Labelled], Field(min_length=2, max_length=2)],

@@ -4,12 +4,13 @@ What the model computes inside the pipeline is held against a direct call of the
 inputs that the pipeline prepared.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
-from transformers.pipelines import SUPPORTED_TASKS
 
 from harness.cell import compare, measure, outputs, pipeline_output
 from harness.cell.answers import check_answer
@@ -19,9 +20,11 @@ from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.recording import recorded
 from harness.cell.sabotage import Sabotage
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory, synthesise
+from harness.cell.synthesis.ladder import style_for
 from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
 from harness.cell.synthesis.raw import Call, call_for
-from harness.cell.tasks import NoSuchTaskError, Task, task_for
+from harness.cell.task_table import Task
+from harness.cell.tasks import pipeline_task_for
 from harness.records import Execution, Throughput
 
 REFERENCE = "the model in memory that was saved, called directly on what the pipeline prepared"
@@ -31,10 +34,10 @@ _SUMMARY_LENGTH = 300
 def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) -> None:
     """Take the cell through its stages; it has passed when this returns."""
     draft.enter("synthesise")
-    task = pipeline_task(draft)
+    task = pipeline_task_for(draft.planned.model_type, draft.planned.recipe)
     draft.task = task.name
     with measure.timed() as watch:
-        checkpoint, processors, placeholders = _prepare(draft, task, folder)
+        checkpoint, processors = _prepare(draft, task, folder)
     draft.measured(
         synthesise_seconds=watch.seconds,
         parameters=sum(one.numel() for one in checkpoint.model.parameters()),
@@ -48,12 +51,12 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     draft.measured(load_seconds=watch.seconds)
     own_memory(pipe.model)
     check_loaded(pipe, checkpoint, processors)
-    call = call_for(task.name, pipe, placeholders)
+    call = call_for(task.name, pipe, processors)
 
     draft.enter("first inference")
     sabotage.before_inference()
     with recorded(pipe.model) as inside, measure.timed() as watch:
-        output = pipe(**call.fresh())
+        output = _called(pipe, call)
     draft.measured(first_inference_seconds=watch.seconds)
     if not inside.outputs:
         msg = "the pipeline gave an output without calling its model"
@@ -74,7 +77,7 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     pipeline_output.check_structure(task.name, output)
 
     draft.enter("repeat")
-    repeat_equal = pipe(**call.fresh()) == output
+    repeat_equal = equal(_called(pipe, call), output)
     draft.compared(reference=REFERENCE, tolerance=execution.tolerance, repeat_equal=repeat_equal)
     if not repeat_equal:
         msg = "the same call twice gave two different outputs"
@@ -86,8 +89,9 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
     compare.within(found, execution.tolerance, REFERENCE)
     if direct.tokens is not None and inside.tokens is not None:
-        draft.compared(tokens_equal=(equal := torch.equal(direct.tokens, inside.tokens.cpu())))
-        if not equal:
+        tokens_equal = torch.equal(direct.tokens, inside.tokens.cpu())
+        draft.compared(tokens_equal=tokens_equal)
+        if not tokens_equal:
             msg = f"the pipeline's greedy tokens {inside.tokens.tolist()} differ from {direct.tokens.tolist()}"
             raise MismatchError(msg)
     draft.compared(answer_equal=check_answer(task.name, pipe, direct, output))
@@ -95,31 +99,37 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     compare.all_matter(effects, draft.planned.recipe.unchanged_by if draft.planned.recipe else {})
 
     draft.enter("measure")
-    steady = measure.latency(lambda: pipe(**call.fresh()))
+    steady = measure.latency(lambda: _called(pipe, call))
     draft.measured(latency=steady, throughput=(Throughput(value=1 / steady.p50, unit="items/s"),))
     draft.measured(**measure.memory())
 
 
-def pipeline_task(draft: Draft) -> Task:
-    """The type's task, or the one that stands for it by recipe; ``NoSuchTaskError`` where pipeline() has none."""
-    recipe = draft.planned.recipe
-    if recipe and recipe.pipeline_task:
-        recipe = recipe.model_copy(update={"task": recipe.pipeline_task, "model_class": None})
-    task = task_for(draft.planned.model_type, recipe)
-    if task.name not in SUPPORTED_TASKS:
-        msg = f"transformers {transformers.__version__} has no pipeline for {task.name}"
-        raise NoSuchTaskError(msg)
-    return task
-
-
-def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Processors, dict[str, str]]:
+def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Processors]:
     """The checkpoint with everything beside it that a pipeline loads."""
-    planned = draft.planned
-    text = make_text_side(planned.model_type, planned.domain, planned.recipe, folder)
-    checkpoint = synthesise(planned.model_type, task, planned.recipe, folder, text.token_ids if text else None)
-    processors = make_processors(planned.model_type, checkpoint.config, text, planned.recipe)
+    planned, recipe = draft.planned, draft.planned.recipe
+    text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
+    style = recipe.style if recipe and recipe.style else style_for(planned, task, folder)
+    checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
+    processors = make_processors(planned.model_type, checkpoint.config, text, recipe)
     processors.save(folder)
-    return checkpoint, processors, text.placeholders if text else {}
+    return checkpoint, processors
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two outputs of a pipeline are the same; they may hold tensors, arrays and images."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, torch.Tensor | np.ndarray):
+        return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+    return bool(one == other)
+
+
+def _called(pipe: Any, call: Call, modality: str | None = None) -> Any:
+    """One call of the pipeline; whatever draws random numbers in it draws the same ones every time."""
+    torch.manual_seed(outputs.SEED)
+    return pipe(**call.fresh(modality))
 
 
 def check_loaded(pipe: Any, checkpoint: Checkpoint, processors: Processors) -> None:
@@ -142,6 +152,6 @@ def _effects(pipe: Any, call: Call, inside: Outputs, task: Task) -> dict[str, fl
     effects = {}
     for modality in call.alternatives:
         with recorded(pipe.model) as other:
-            pipe(**call.fresh(modality))
-        effects[modality] = compare.effect(inside, other.outputs, task.outputs)
+            _called(pipe, call, modality)
+        effects[modality] = compare.effect(inside, other.outputs, outputs.main_outputs(inside, task))
     return effects

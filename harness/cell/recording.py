@@ -29,6 +29,7 @@ class Recording:
     def asked_of(self, model: Any) -> "Recording":
         """The same question put to another model, directly."""
         with recorded(model) as other, torch.no_grad():
+            torch.manual_seed(outputs.SEED)
             if self.generate_inputs is None:
                 model(**self.inputs)
             else:
@@ -53,7 +54,10 @@ def recorded(model: Any) -> Iterator[Recording]:
             recording.generate_inputs = copy.deepcopy(named)
         result = type(model).generate(model, **named)
         if recording.tokens is None:
-            recording.tokens = result if isinstance(result, torch.Tensor) else result["sequences"]
+            said = outputs.flatten(result)
+            recording.tokens = said.get("sequences", next(iter(said.values()), None))
+            # Some types generate through the forward passes of their parts only.
+            recording.outputs = recording.outputs or said
         return result
 
     hook = model.register_forward_hook(keep, with_kwargs=True)

@@ -19,8 +19,9 @@ _STEP_BYTES, _STEP_SECONDS, _MOST_BYTES = 32 * 2**20, 0.02, 4 * 2**30
 class Sabotage:
     """Spoils nothing; what the canaries override."""
 
-    def after_saving(self, checkpoint: Checkpoint) -> None:
-        """The checkpoint is on disk; the reference outputs come next."""
+    def after_saving(self, checkpoint: Checkpoint) -> bool:  # noqa: ARG002 -- for those that override it
+        """The checkpoint is on disk. Says whether the model in memory was spoilt too, and so its outputs."""
+        return False
 
     def before_inference(self) -> None:
         """The model is loaded, and is about to run for the first time."""
@@ -29,10 +30,11 @@ class Sabotage:
 class BrokenCheckpoint(Sabotage):
     """Half of the weights' file is lost."""
 
-    def after_saving(self, checkpoint: Checkpoint) -> None:
+    def after_saving(self, checkpoint: Checkpoint) -> bool:
         """Cut it."""
         weights = _weights_file(checkpoint)
         weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+        return False
 
 
 class Crash(Sabotage):
@@ -65,24 +67,26 @@ class MemoryHog(Sabotage):
 class ConstantOutputs(Sabotage):
     """All weights are zero, in memory and on disk: outputs that are finite, repeatable, equal, and prove nothing."""
 
-    def after_saving(self, checkpoint: Checkpoint) -> None:
+    def after_saving(self, checkpoint: Checkpoint) -> bool:
         """Zero them, and save."""
         with torch.no_grad():
             for parameter in checkpoint.model.parameters():
                 parameter.zero_()
         checkpoint.model.save_pretrained(checkpoint.folder)
+        return True
 
 
 class WrongNumber(Sabotage):
     """One single weight on disk is not what was saved."""
 
-    def after_saving(self, checkpoint: Checkpoint) -> None:
+    def after_saving(self, checkpoint: Checkpoint) -> bool:
         """Add 1 to one element of the last matrix, by name, of the encoder: every output passes through it."""
         weights = _weights_file(checkpoint)
         tensors = load_file(weights)
         name = max(name for name, tensor in tensors.items() if "encoder" in name and tensor.dim() == 2)
         tensors[name][0, 0] += 1
         save_file(tensors, weights, metadata={"format": "pt"})
+        return False
 
 
 def _weights_file(checkpoint: Checkpoint) -> Path:

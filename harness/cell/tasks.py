@@ -1,134 +1,24 @@
-"""The tasks whose heads are tested, in the order in which a type's task is chosen.
+"""Which task a model type is tested with, and the class that it is loaded with.
 
-A type is tested with the head that people use it for: the most particular task first, the bare model last.
+A type is tested with the head that people use it for; where no Auto class has the type, with a class of its own.
 """
 
-from dataclasses import dataclass
+import importlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import transformers
+from transformers import CONFIG_MAPPING, PreTrainedModel
 from transformers.models.auto import modeling_auto
+from transformers.pipelines import SUPPORTED_TASKS
 
+from harness.cell.task_table import TASKS, Task
 from harness.records import Recipe
 
-
-@dataclass(frozen=True)
-class Task:
-    """What it takes to test a head, and how to know its output.
-
-    ``outputs`` maps the fields that must come out to their dimensions: ``batch``, ``sequence`` (of the text inputs),
-    an attribute path of the config, a number, or ``any``.
-    """
-
-    name: str
-    auto_class: str
-    mapping: str
-    """Of transformers' modeling_auto: the types that have this head."""
-    outputs: dict[str, tuple[str | int, ...]]
-    generates: bool = False
-
-    def heads(self) -> dict[str, Any]:
-        """Model type to the names of its classes with this head."""
-        return dict(getattr(modeling_auto, self.mapping, {}))
-
-
-def _task(
-    name: str, auto_class: str, mapping: str, *, generates: bool = False, **outputs: tuple[str | int, ...]
-) -> Task:
-    return Task(name, auto_class, f"{mapping}_NAMES", outputs, generates)
-
-
-_LABELS = ("batch", "num_labels")
-_TOKEN_LOGITS = ("batch", "sequence", "vocab_size")
-TASKS: tuple[Task, ...] = (
-    _task(
-        "document-question-answering",
-        "AutoModelForDocumentQuestionAnswering",
-        "MODEL_FOR_DOCUMENT_QUESTION_ANSWERING_MAPPING",
-        start_logits=("batch", "sequence"),
-        end_logits=("batch", "sequence"),
-    ),
-    _task(
-        "zero-shot-image-classification",
-        "AutoModelForZeroShotImageClassification",
-        "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING",
-        logits_per_image=("batch", "batch"),
-        logits_per_text=("batch", "batch"),
-    ),
-    _task(
-        "image-text-to-text",
-        "AutoModelForImageTextToText",
-        "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING",
-        generates=True,
-        logits=("batch", "sequence", "any"),
-    ),
-    _task(
-        "automatic-speech-recognition",
-        "AutoModelForSpeechSeq2Seq",
-        "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING",
-        generates=True,
-        logits=("batch", "any", "vocab_size"),
-    ),
-    _task(
-        "automatic-speech-recognition",
-        "AutoModelForCTC",
-        "MODEL_FOR_CTC_MAPPING",
-        logits=("batch", "any", "vocab_size"),
-    ),
-    _task(
-        "object-detection",
-        "AutoModelForObjectDetection",
-        "MODEL_FOR_OBJECT_DETECTION_MAPPING",
-        logits=("batch", "any", "any"),
-        pred_boxes=("batch", "any", 4),
-    ),
-    _task(
-        "text2text-generation",
-        "AutoModelForSeq2SeqLM",
-        "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
-        generates=True,
-        logits=("batch", "any", "any"),
-    ),
-    _task("fill-mask", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING", logits=_TOKEN_LOGITS),
-    _task(
-        "text-generation",
-        "AutoModelForCausalLM",
-        "MODEL_FOR_CAUSAL_LM_MAPPING",
-        generates=True,
-        logits=_TOKEN_LOGITS,
-    ),
-    _task(
-        "image-classification",
-        "AutoModelForImageClassification",
-        "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING",
-        logits=_LABELS,
-    ),
-    _task(
-        "audio-classification",
-        "AutoModelForAudioClassification",
-        "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING",
-        logits=_LABELS,
-    ),
-    _task(
-        "text-classification",
-        "AutoModelForSequenceClassification",
-        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
-        logits=_LABELS,
-    ),
-    _task(
-        "token-classification",
-        "AutoModelForTokenClassification",
-        "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING",
-        logits=("batch", "sequence", "num_labels"),
-    ),
-    _task(
-        "time-series-prediction",
-        "AutoModelForTimeSeriesPrediction",
-        "MODEL_FOR_TIME_SERIES_PREDICTION_MAPPING",
-        prediction_outputs=("batch", "any", "any"),
-    ),
-    _task("feature-extraction", "AutoModel", "MODEL_MAPPING", last_hidden_state=("batch", "any", "any")),
-)
+OWN_CLASS = "features"
+"""The task of a type that no Auto class has."""
 
 
 class NoSuchTaskError(Exception):
@@ -136,16 +26,108 @@ class NoSuchTaskError(Exception):
 
 
 def task_for(model_type: str, recipe: Recipe | None) -> Task:
-    """The task that the recipe names, or the first that the type has; ``NoSuchTaskError`` where there is none."""
+    """The task of the direct call: that of the recipe, or the first that the type has; else ``NoSuchTaskError``."""
+    check_known(model_type)
     wanted = recipe.task if recipe else None
-    own_class = recipe is not None and recipe.model_class is not None
-    for task in TASKS:
-        if wanted in (None, task.name) and (own_class or model_type in task.heads()):
+    if recipe and recipe.model_class:
+        task = _named(wanted or OWN_CLASS)
+        return replace(task, auto_class=recipe.model_class, outputs=recipe.outputs or task.outputs)
+    first = next((one for one in TASKS if _chosen(one, wanted) and has_head(model_type, one)), None)
+    if first is None and wanted is None and (own := own_class(model_type)):
+        first = replace(_named(OWN_CLASS), auto_class=own.__name__)
+    if first is None:
+        raise _no_such_task(model_type, wanted)
+    return replace(first, outputs=recipe.outputs) if recipe and recipe.outputs else first
+
+
+def pipeline_task_for(model_type: str, recipe: Recipe | None) -> Task:
+    """The task of ``pipeline()``: the direct call's if it has one, else that of the first head that has one."""
+    check_known(model_type)
+    wanted = recipe.pipeline_task if recipe else None
+    if wanted is None:
+        task = task_for(model_type, recipe)
+        if task.name in SUPPORTED_TASKS:
             return task
-    raise no_such_task(model_type, wanted)
+    for one in TASKS:
+        if _chosen(one, wanted) and one.name in SUPPORTED_TASKS and has_head(model_type, one):
+            return one
+    if wanted is None:
+        heads = (
+            ", ".join(
+                dict.fromkeys(task.name for task in TASKS if has_head(model_type, task) and not task.by_name_only)
+            )
+            or "none"
+        )
+        msg = f"transformers {transformers.__version__} has no pipeline for any head of {model_type} (heads: {heads})"
+        raise NoSuchTaskError(msg)
+    raise _no_such_task(model_type, wanted)
 
 
-def no_such_task(model_type: str, wanted: str | None) -> NoSuchTaskError:
-    """The error, with the version that it holds for."""
+def check_known(model_type: str) -> None:
+    """``NoSuchTaskError`` for a type that the installed transformers does not have."""
+    if model_type not in CONFIG_MAPPING:
+        msg = f"transformers {transformers.__version__} has no model type {model_type}"
+        raise NoSuchTaskError(msg)
+
+
+def has_head(model_type: str, task: Task) -> bool:
+    """Whether the task's Auto class makes a model of this very type."""
+    names = getattr(modeling_auto, task.mapping, {}).get(model_type)
+    if names is None:
+        return False
+    name = names if isinstance(names, str) else names[0]
+    model_class = getattr(transformers, name, None)
+    # Some tables name, for a whole, the class of one of its parts.
+    if model_class is None or model_class.config_class in CONFIG_MAPPING[model_type].sub_configs.values():
+        return False
+    return task.main_input is None or model_class.main_input_name == task.main_input
+
+
+def loader_for(task: Task, model_type: str) -> Any:
+    """The class whose ``from_pretrained`` is called: an Auto class, or the type's own."""
+    found = getattr(transformers, task.auto_class, None)
+    if found is None:
+        found = next((one for one in _own_classes(model_type) if one.__name__ == task.auto_class), None)
+    if found is None:
+        msg = f"transformers {transformers.__version__} has no class {task.auto_class}"
+        raise NoSuchTaskError(msg)
+    return found
+
+
+def own_class(model_type: str) -> Any:
+    """The class of a type that no Auto class has, as parts of bigger types are; None where it has none."""
+    candidates = [one for one in _own_classes(model_type) if one.forward is not PreTrainedModel.forward]
+    # The one that no other of them is built of: "…Model" before a part of it, the last defined before others.
+    named = [one for one in candidates if one.__name__.endswith("Model")]
+    return (named or candidates or [None])[-1]
+
+
+def _own_classes(model_type: str) -> Iterator[Any]:
+    config_class = CONFIG_MAPPING[model_type]
+    package = config_class.__module__.rpartition(".configuration_")
+    try:
+        module = importlib.import_module(f"{package[0]}.modeling_{package[2]}")
+    except ImportError:  # the type has no modeling file of its own, as layoutxlm
+        return
+    for value in vars(module).values():
+        if inspect.isclass(value) and issubclass(value, PreTrainedModel):
+            model_class: Any = value
+            if model_class.config_class is config_class:
+                yield model_class
+
+
+def _chosen(task: Task, wanted: str | None) -> bool:
+    return task.name == wanted if wanted else not task.by_name_only
+
+
+def _named(name: str) -> Task:
+    task = next((one for one in TASKS if one.name == name), None)
+    if task is None:
+        msg = f"no task {name!r} is known: one of {', '.join(dict.fromkeys(one.name for one in TASKS))}"
+        raise NoSuchTaskError(msg)
+    return task
+
+
+def _no_such_task(model_type: str, wanted: str | None) -> NoSuchTaskError:
     head = f"the task {wanted}" if wanted else "any task"
     return NoSuchTaskError(f"transformers {transformers.__version__} maps no model class of {model_type} to {head}")

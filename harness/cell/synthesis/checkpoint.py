@@ -1,19 +1,21 @@
 """A tiny checkpoint on disk: seeded weights of a shrunk config, saved as their owner would save them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-from harness.cell.synthesis.config import tiny_config
-from harness.cell.tasks import Task
-from harness.records import Recipe
+from harness.cell.synthesis.config import VOCABULARY, tiny_config
+from harness.cell.synthesis.tokenizer import Made
+from harness.cell.task_table import Task
+from harness.cell.tasks import loader_for
+from harness.records import Recipe, Style
 
 SEED = 20
+TOKEN_IDS = {"pad": 0, "bos": 1, "eos": 2}
 MOST_PARAMETERS = 60_000_000
 SPREAD = 0.02
 
@@ -46,12 +48,17 @@ def synthesise(
     task: Task,
     recipe: Recipe | None,
     folder: Path,
-    token_ids: Mapping[str, int] | None = None,
+    text: Made | None = None,
+    style: Style = "constant",
 ) -> Checkpoint:
-    """Make and save a checkpoint of the type with the task's head; equal on every call."""
-    config = tiny_config(model_type, recipe, token_ids or {"pad": 0, "bos": 1, "eos": 2})
+    """Make and save a checkpoint of the type with the task's head; equal on every call.
+
+    With a tokenizer, its vocabulary and special tokens are the model's.
+    """
+    ids, vocabulary = (text.token_ids, len(text.tokenizer)) if text else (TOKEN_IDS, VOCABULARY)
+    config = tiny_config(model_type, recipe, ids, style, vocabulary)
+    loader = loader_for(task, model_type)
     torch.manual_seed(SEED)
-    loader = getattr(transformers, (recipe and recipe.model_class) or task.auto_class)
     with _parameter_cap():
         model = loader(config) if hasattr(loader, "forward") else loader.from_config(config)
     model.eval()

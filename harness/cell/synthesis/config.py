@@ -3,105 +3,199 @@
 One value for every field of a kind, in every sub-config: the constraints between fields (a width divisible by
 its heads, a projection as wide as the tower that it serves) then hold by themselves. Only the changed fields
 are given to the config's constructor, so that it derives the others from them again.
+
+Where that does not make a model that runs, a gentler style is tried: see ``STYLES``.
 """
 
+import dataclasses
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import transformers
 
-from harness.records import Recipe
+from harness.records import Recipe, Style
 
 WIDTH, HEADS, KV_HEADS, HEAD_DIM, VOCABULARY, LAYERS, IMAGE = 64, 4, 2, 16, 1024, 2, 64
-QUERIES = 16
+QUERIES, EXPERTS, CHOSEN_EXPERTS, GROUPS, POSITIONS = 16, 4, 2, 2, 512
 MOST_LAYERS = 8
 SMALL = 4
 """Elements of a list of widths up to this size are channel counts or multipliers, and stay."""
+LEAST_WIDTH = 16
+"""Of the smallest element of a list of widths."""
 
-# What a field's name says it is, most telling first; only integers are changed.
-_SIZES: tuple[tuple[str, int], ...] = (
-    (r"vocab_size|.*_vocab_size(?<!type_vocab_size)", VOCABULARY),
-    (r"num_(key_value|kv)_heads|n_kv_heads|.*_num_key_value_heads", KV_HEADS),
-    (r"head_dim|d_kv|.*_head_dim|attention_head_size", HEAD_DIM),
-    (r"(num_)?(.*_)?(attention_)?heads|n_heads?|num_attention_heads", HEADS),
-    (r"num_feat_extract_layers|num_adapter_layers", 0),  # lengths of other lists; 0: as it is
-    (r"(num_)?(.*_)?layers|n_layers?|num_hidden_layers|.*_depth|depth", LAYERS),
-    (r"num_queries|num_object_queries", QUERIES),
+STYLES: tuple[Style, ...] = ("constant", "shallow", "default")
+"""``constant``: widths, heads and layers small; ``shallow``: layers, vocabulary, experts; ``default``: nothing."""
+
+_Sizes = tuple[tuple[str, int], ...]
+# What a field's name says it is, most telling first; only integers are changed, and only to something smaller.
+_COUNTS: _Sizes = (
+    (r"vocab_size|.*_vocab_size(?<!type_vocab_size)|vocab_size_per_layer_input", VOCABULARY),
+    (r"num_queries|num_object_queries|num_query_tokens", QUERIES),
+    (r"num_feat_extract_layers|num_adapter_layers|num_multimodal_layers|.*_layers_to_.*", 0),  # lengths of other things
+    (r"(num_)?(.*_)?layers|n_layers?|num_hidden_layers|.*_depth|depth|num_.*blocks", LAYERS),
+    (r"num_experts_per_tok|.*top_?k(?<!topk_group)|num_experts_per_token|moe_k", CHOSEN_EXPERTS),
+    (r"(n|num)_(.*_)?experts|moe_num_experts", EXPERTS),
+    (r"n_groups?|num_expert_groups?|n_expert_groups", GROUPS),
+    (r"topk_group|first_k_dense_replace|num_shared_experts|n_shared_experts", 1),
+    (r"max_(position_embeddings|seq_len|sequence_length)|n_positions|n_ctx|max_target_positions", POSITIONS),
+)
+_WIDTHS: _Sizes = (
+    (r"num_(key_value|kv)_heads|n_kv_heads|.*_num_key_value_heads|num_key_value_groups", KV_HEADS),
+    (r"head_dim|d_kv|.*_head_dim|attention_head_size|rotary_dim|head_size|.*_head_size|d_head", HEAD_DIM),
+    (r"(num_)?(.*_)?(attention_)?heads|n_heads?|num_attention_heads|n_head", HEADS),
+    (r".*lora_rank", HEAD_DIM),
     (r"image_size|img_size|input_size", IMAGE),
     (
-        r"hidden_(size|dim)|.*_hidden_(size|dim)|d_model|n_embd|dim|embed_dim|.*_embed_dim|embedding_size|width",
+        (
+            r"hidden_(size|dim)|.*_hidden_(size|dim)|d_model|n_embd|dim|embed_dim|.*_embed_dim|embedding_size|width"
+            r"|hidden_size_.*|d_embed|lru_width|.*_width"
+        ),
         WIDTH,
     ),
-    (r"intermediate_(size|dim)|.*_intermediate_size|d_ff|.*ffn_dim|n_inner|mlp_dim|.*_ffn_size", WIDTH),
-    (r"projection_dim|.*_projection_dim|projection_size|classifier_proj_size|.*codevector_dim", WIDTH),
-    (r"output_hidden_size|encoder_hidden_size|mm_hidden_size|out_hidden_size", WIDTH),
+    (
+        (
+            r"intermediate_(size|dim)|.*_intermediate_size|d_ff|.*ffn_dim|n_inner|mlp_dim|.*_ffn_size|ffn_hidden_size"
+            r"|feed_forward_size|dim_feedforward|.*feedforward_dim|.*_inner_dim|d_inner"
+        ),
+        WIDTH,
+    ),
+    (r"projection_dim|.*_projection_dim|projection_size|classifier_proj_size|.*codevector_dim|.*_proj_dim", WIDTH),
 )
-_WIDTH_LISTS = re.compile(r"hidden_sizes|.*_dims?|.*channels(_list)?|embed_dims?|widths|.*_sizes")
+_WIDTH_LISTS = re.compile(r"hidden_sizes|.*_dims?|.*channels(_list)?|embed_dims?|widths|.*_sizes|.*_dim(_per_.*)?")
 _DEPTH_LISTS = re.compile(r"depths|.*num_blocks|layer_repeats|stage_repeats")
-_KERNELS = re.compile(r".*(kernel|stride|patch|image|window|pool|dilation).*")
+_HEAD_LISTS = re.compile(r"num_heads|num_attention_heads|.*_num_heads")
+_KERNELS = re.compile(r".*(kernel|stride|patch|image|window|pool|dilation|conv_depth|position|input|feature_sizes).*")
 _TOKEN_ID = re.compile(r"(.*)_token_(?:id|index)")
+_LAYER_FIELDS = re.compile(r"(num_)?(.*_)?layers|n_layers?|num_hidden_layers|depth")
 # timm's own test models: a real architecture each, some thousand parameters.
 _TIMM_BACKBONES = (("resnet", "test_resnet"), ("", "test_vit"))
 
 
-def tiny_config(model_type: str, recipe: Recipe | None, token_ids: Mapping[str, int]) -> Any:
+def tiny_config(
+    model_type: str, recipe: Recipe | None, token_ids: Mapping[str, int], style: Style, vocabulary: int = VOCABULARY
+) -> Any:
     """The type's config, shrunk, with the recipe's values over it.
 
     ``token_ids`` (``bos``, ``image`` …) holds in the config and all its sub-configs; token ids that it does not
     name are given small distinct values.
     """
-    default = transformers.CONFIG_MAPPING[model_type]()
-    changes = _changes(default, dict(token_ids))
+    parts = {name: transformers.CONFIG_MAPPING[part]() for name, part in (recipe.parts if recipe else {}).items()}
+    default = transformers.CONFIG_MAPPING[model_type](**{name: one.to_dict() for name, one in parts.items()})
+    ratio = _list_ratio(default) if style == "constant" else 1
+    changes = _Shrinking(style, ratio, dict(token_ids), vocabulary).changes(default)
     for path, value in (recipe.config if recipe else {}).items():
         _set(changes, path.split("."), value)
     return type(default)(**changes)
 
 
-def _changes(config: Any, token_ids: dict[str, int]) -> dict[str, Any]:
-    """The constructor's arguments that make a config of this kind small."""
-    changes: dict[str, Any] = {}
-    layers = _layer_count(config)
+@dataclass(frozen=True)
+class _Shrinking:
+    """One way of making a config and its sub-configs small."""
+
+    style: Style
+    ratio: int
+    """What every list of widths is divided by."""
+    token_ids: dict[str, int]
+    vocabulary: int
+
+    def changes(self, config: Any) -> dict[str, Any]:
+        """The constructor's arguments that make a config of this kind small."""
+        changes: dict[str, Any] = {}
+        layers = _layer_count(config)
+        for name, value in _declared(config):
+            nested = getattr(config, name, None) if isinstance(value, dict) else None
+            if isinstance(nested, transformers.PretrainedConfig):
+                own = _own_values(nested) | self.changes(nested)
+                changes[name] = own | {"model_type": nested.model_type}
+            elif name == "layer_types" and isinstance(value, list) and self.style != "default":
+                changes[name] = value[:layers]
+            elif (small := self._small(config, name, value, layers)) is not None:
+                changes[name] = small
+        return changes
+
+    def _small(self, config: Any, name: str, value: Any, layers: int) -> Any:
+        """A smaller value for this field, or None to leave it as it is."""
+        if isinstance(value, bool):
+            return None
+        if (token := _TOKEN_ID.fullmatch(name)) and (isinstance(value, int) or token[1] in self.token_ids):
+            return self.token_ids.setdefault(token[1], _free_id(self.token_ids))
+        if name == "backbone" and isinstance(value, str):
+            return next(small for known, small in _TIMM_BACKBONES if known in value)
+        if self.style == "default":
+            return None
+        if isinstance(value, list | tuple) and value and all(type(one) is int for one in value):
+            return self._small_list(config, name, list(value))
+        return self._small_number(config, name, value, layers) if isinstance(value, int) else None
+
+    def _small_number(self, config: Any, name: str, value: int, layers: int) -> int | None:
+        if _LAYER_FIELDS.fullmatch(name) and _has_chosen_layers(config):
+            return None
+        if name == "vocab_size":
+            return min(self.vocabulary, value)
+        for pattern, size in _COUNTS if self.style == "shallow" else (*_COUNTS, *_WIDTHS):
+            if re.fullmatch(pattern, name):
+                wanted = layers if size == LAYERS and "layer" in name else size
+                return wanted if 0 < wanted < value else None
+        return None
+
+    def _small_list(self, config: Any, name: str, value: list[int]) -> list[int] | None:
+        if _DEPTH_LISTS.fullmatch(name):
+            return [min(one, 1) for one in value]
+        if self.style != "constant" or _KERNELS.fullmatch(name):
+            return None
+        if _HEAD_LISTS.fullmatch(name):
+            return None if _has_width_list(config, len(value)) else [HEADS] * len(value)
+        if _WIDTH_LISTS.fullmatch(name) and max(value) > WIDTH:
+            return [one if one <= SMALL else max(one // self.ratio, 1) for one in value]
+        return None
+
+
+def _declared(config: Any) -> Iterator[tuple[str, Any]]:
+    """The fields that the config's class declares: others it derives, and would not take."""
+    fields = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else None
     for name, value in config.to_dict().items():
+        if fields is None or name in fields:
+            yield name, value
+
+
+def _list_ratio(config: Any) -> int:
+    """One power of two for all lists of widths of the config, so that lists that belong together stay so."""
+    ratio = 64
+    for name, value in _all_fields(config):
+        if not (isinstance(value, list | tuple) and value and all(type(one) is int for one in value)):
+            continue
+        if _KERNELS.fullmatch(name) or not _WIDTH_LISTS.fullmatch(name) or max(value) <= WIDTH:
+            continue
+        widths = [one for one in value if one > SMALL]
+        while ratio > 1 and (min(widths) // ratio < LEAST_WIDTH or math.gcd(*widths) % ratio):
+            ratio //= 2
+    return ratio
+
+
+def _all_fields(config: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in _declared(config):
         nested = getattr(config, name, None) if isinstance(value, dict) else None
         if isinstance(nested, transformers.PretrainedConfig):
-            changes[name] = _own_values(nested) | _changes(nested, token_ids) | {"model_type": nested.model_type}
-        elif name == "layer_types" and isinstance(value, list):
-            changes[name] = value[:layers]
-        elif (small := _small(name, value, layers, token_ids)) is not None:
-            changes[name] = small
-    return changes
+            yield from _all_fields(nested)
+        else:
+            yield name, value
 
 
-def _small(name: str, value: Any, layers: int, token_ids: dict[str, int]) -> Any:
-    """A smaller value for this field, or None to leave it as it is."""
-    if isinstance(value, bool):
-        return None
-    if (token := _TOKEN_ID.fullmatch(name)) and (isinstance(value, int) or token[1] in token_ids):
-        return token_ids.setdefault(token[1], _free_id(token_ids))
-    if name == "backbone" and isinstance(value, str):
-        return next(small for known, small in _TIMM_BACKBONES if known in value)
-    if isinstance(value, list) and value and all(isinstance(one, int) for one in value):
-        return _small_list(name, value)
-    if not isinstance(value, int):
-        return None
-    for pattern, size in _SIZES:
-        if re.fullmatch(pattern, name):
-            wanted = layers if size == LAYERS and "layer" in name else size
-            return wanted if 0 < wanted < value else None
-    return None
+def _has_chosen_layers(config: Any) -> bool:
+    """Whether the config names single layers by number (a backbone's outputs), which must then be there."""
+    values = config.to_dict()
+    return any(values.get(name) for name in ("out_indices", "out_features", "backbone_out_indices"))
 
 
-def _small_list(name: str, value: list[int]) -> list[int] | None:
-    if _DEPTH_LISTS.fullmatch(name):
-        return [min(one, 1) for one in value]
-    if _WIDTH_LISTS.fullmatch(name) and not _KERNELS.fullmatch(name) and max(value) > WIDTH:
-        # One power of two for the whole list keeps its proportions and its divisibility.
-        ratio = 1
-        while min(one for one in value if one > SMALL) // (ratio * 2) >= HEAD_DIM:
-            ratio *= 2
-        return [one if one <= SMALL else one // ratio for one in value]
-    return None
+def _has_width_list(config: Any, length: int) -> bool:
+    return any(
+        isinstance(value, list) and len(value) == length and _WIDTH_LISTS.fullmatch(name)
+        for name, value in _declared(config)
+        if not _HEAD_LISTS.fullmatch(name) and not _KERNELS.fullmatch(name) and not _DEPTH_LISTS.fullmatch(name)
+    )
 
 
 def _layer_count(config: Any) -> int:
@@ -115,8 +209,9 @@ def _layer_count(config: Any) -> int:
 def _own_values(nested: Any) -> dict[str, Any]:
     """What a parent set in its sub-config that the sub-config's class would not."""
     fresh = type(nested)().to_dict()
-    values = nested.to_dict()
-    return {name: value for name, value in values.items() if not isinstance(value, dict) and fresh.get(name) != value}
+    return {
+        name: value for name, value in _declared(nested) if not isinstance(value, dict) and fresh.get(name) != value
+    }
 
 
 def _free_id(token_ids: Mapping[str, int]) -> int:

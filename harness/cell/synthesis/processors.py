@@ -1,10 +1,11 @@
 """What stands beside a checkpoint: tokenizer, image processor, feature extractor, and the processor that joins them.
 
-Each is of the class that transformers maps the type to, with its sizes mirrored from the tiny config.
+Each is of the class that transformers maps the type to, with its sizes mirrored from the tiny config. A part of a
+bigger type (``clip_vision_model``) has none of its own; it is given that of the whole, which is told as a stand-in.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,23 @@ from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_M
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
 from harness.cell.synthesis.config import IMAGE
 from harness.cell.synthesis.tokenizer import Made, make_tokenizer
 from harness.records import Recipe
 
 _TEXT_DOMAINS = frozenset({"text", "vision-language", "document", "biology"})
+_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "image_processor": IMAGE_PROCESSOR_MAPPING_NAMES,
+    "video_processor": VIDEO_PROCESSOR_MAPPING_NAMES,
+    "feature_extractor": FEATURE_EXTRACTOR_MAPPING_NAMES,
+}
+_MODALITY = {"tokenizer": "text", "image_processor": "image", "video_processor": "video", "feature_extractor": "audio"}
+_CONFIG_NAMES = {"merge_size": "spatial_merge_size", "num_image_tokens": "mm_tokens_per_image"}
+"""What the config calls an argument of a processor, where it calls it something else."""
+_AREA = 10_000
+"""A "size" larger than this is not an edge but an area, in pixels."""
 
 
 @dataclass
@@ -28,13 +40,23 @@ class Processors:
 
     made: dict[str, Any] = field(default_factory=dict)
     stand_ins: dict[str, str] = field(default_factory=dict)
+    placeholders: dict[str, str] = field(default_factory=dict)
+    """By modality: the token that stands for it in a text."""
+    folder: Path = Path()
+    """Of the checkpoint that they stand beside, once saved."""
 
     @property
     def classes(self) -> dict[str, str]:
         return {role: type(one).__name__ for role, one in self.made.items()}
 
+    @property
+    def modalities(self) -> set[str]:
+        """What they can make inputs of."""
+        return {_MODALITY[role] for role in self.made if role in _MODALITY}
+
     def save(self, folder: Path) -> None:
         """As the owner of a checkpoint would: the processor saves its parts, or each part itself."""
+        self.folder = folder
         for one in [self.made["processor"]] if "processor" in self.made else self.made.values():
             one.save_pretrained(folder)
 
@@ -52,21 +74,35 @@ def make_processors(model_type: str, config: Any, text: Made | None, recipe: Rec
     result = Processors()
     if text is not None:
         result.made["tokenizer"] = text.tokenizer
+        result.placeholders = text.placeholders
         longest = getattr(config.get_text_config(), "max_position_embeddings", None)
         if isinstance(longest, int):
             text.tokenizer.model_max_length = longest
         if text.stand_in:
             result.stand_ins["tokenizer"] = text.stand_in
-    if model_type in IMAGE_PROCESSOR_MAPPING_NAMES:
-        own = _class(IMAGE_PROCESSOR_MAPPING_NAMES[model_type])
-        result.made["image_processor"] = _image_processor(own, config, _below(settings, "image_processor"))
-    if model_type in FEATURE_EXTRACTOR_MAPPING_NAMES:
-        own = _class(FEATURE_EXTRACTOR_MAPPING_NAMES[model_type])
-        result.made["feature_extractor"] = own(**_below(settings, "feature_extractor"))
+    for role, mapping in _PARTS.items():
+        owner = _owner(model_type, mapping)
+        if owner is None:
+            continue
+        own = _class(mapping[owner])
+        if role == "feature_extractor":
+            result.made[role] = own(**_mirrored(own, config) | _below(settings, role))
+        else:
+            result.made[role] = _sized(own, config, _below(settings, role))
+        if owner != model_type:
+            result.stand_ins[role] = f"{model_type} has none of its own: that of {owner}, of which it is a part"
     if model_type in PROCESSOR_MAPPING_NAMES:
         own = _class(PROCESSOR_MAPPING_NAMES[model_type])
         result.made["processor"] = _joined(own, config, result.made, _below(settings, "processor"))
     return result
+
+
+def _owner(model_type: str, mapping: Mapping[str, Any]) -> str | None:
+    """The type that the mapping has a class for: this one, or the whole of which its name says it is a part."""
+    if mapping.get(model_type):
+        return model_type
+    wholes = [name for name in mapping if mapping[name] and model_type.startswith((f"{name}_", f"{name}-"))]
+    return max(wholes, key=len, default=None)
 
 
 def _class(name: Any) -> Any:
@@ -81,18 +117,52 @@ def _below(settings: Mapping[str, Any], role: str) -> dict[str, Any]:
     return {key.partition(".")[2]: value for key, value in settings.items() if key.startswith(f"{role}.")}
 
 
-def _image_processor(own: Any, config: Any, settings: Mapping[str, Any]) -> Any:
-    """With every size that it resizes or crops to equal to the tiny model's image size."""
-    vision = getattr(config, "vision_config", None) or config
-    side = getattr(vision, "image_size", None)
-    side = side if isinstance(side, int) else IMAGE
+def _sized(own: Any, config: Any, settings: Mapping[str, Any]) -> Any:
+    """An image or video processor with every size that it resizes or crops to equal to the tiny model's image size."""
+    side = next((one for one in map(_side, _configs(config)) if one), IMAGE)
     default = own()
     sizes = {
-        name: {edge: side for edge, value in dict(getattr(default, name)).items() if value is not None}
+        name: {edge: _as_small(value, side) for edge, value in dict(getattr(default, name)).items() if value}
         for name in ("size", "crop_size")
         if getattr(default, name, None)
     }
-    return own(**(sizes | dict(settings)))
+    return own(**(sizes | _mirrored(own, config) | dict(settings)))
+
+
+def _side(config: Any) -> int | None:
+    side = getattr(config, "image_size", None)
+    if isinstance(side, list | tuple):
+        side = side[-1]
+    return side if isinstance(side, int) else None
+
+
+def _as_small(value: int, side: int) -> int:
+    return min(value, side * side) if value > _AREA else side
+
+
+def _configs(config: Any) -> Iterator[Any]:
+    """The config and its parts, those for images first."""
+    for part in ("vision_config", "backbone_config", "audio_config", "encoder_config", "text_config"):
+        if getattr(config, part, None) is not None:
+            yield getattr(config, part)
+    yield config
+
+
+def _mirrored(own: Any, config: Any) -> dict[str, Any]:
+    """Arguments that the config has too, under the same name or another: patch sizes, numbers of mel bins …"""
+    names = (
+        set(inspect.signature(own.__init__).parameters) | set(getattr(own.valid_kwargs, "__annotations__", ()))
+        if hasattr(own, "valid_kwargs")
+        else set(inspect.signature(own.__init__).parameters)
+    )
+    found = {}
+    for name in names - {"self", "kwargs", "image_size", "size", "crop_size", "num_frames"}:
+        for source in _configs(config):
+            value = getattr(source, _CONFIG_NAMES.get(name, name), None)
+            if type(value) is int:
+                found[name] = value
+                break
+    return found
 
 
 def _joined(own: Any, config: Any, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
@@ -103,8 +173,9 @@ def _joined(own: Any, config: Any, parts: Mapping[str, Any], settings: Mapping[s
             arguments[name] = parts[name]
             continue
         for source in (config, getattr(config, "vision_config", None)):
-            if source is not None and getattr(source, name, None) is not None:
-                arguments[name] = getattr(source, name)
+            value = getattr(source, _CONFIG_NAMES.get(name, name), None) if source is not None else None
+            if value is not None:
+                arguments[name] = value
                 break
     arguments.pop("self", None)
     arguments.pop("kwargs", None)

@@ -3,14 +3,19 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+if TYPE_CHECKING:
+    from harness.cell.synthesis.processors import Processors
+
 # The two of a kind have words of the same lengths: they become as many tokens, so that the outputs of the one can
 # be held against those of the other, number by number.
 TEXTS = ("the quick brown fox", "why jumps lazy dogs")
+TABLES = ({"city": ["rome", "oslo"], "people": ["12", "34"]}, {"city": ["bern", "kyiv"], "people": ["56", "78"]})
 QUESTIONS = ("what is the total", "when is the order")
 LABELS = (["a cat", "a dog"], ["a cow", "a pig"])
 WORDS = ("invoice", "total", "42", "date")
@@ -40,6 +45,27 @@ def picture(seed: int, side: int = 64) -> Image.Image:
     return Image.fromarray((ramp + noise).astype("uint8"), "RGB")
 
 
+def film(seed: int, side: int = 64, frames: int = 4) -> np.ndarray[Any, Any]:
+    """Pictures in a row: [frames, height, width, channels]."""
+    pictures: np.ndarray[Any, Any] = np.stack([np.asarray(picture(seed + 10 * frame, side)) for frame in range(frames)])
+    return pictures
+
+
+def write_film(folder: Path, seed: int, side: int = 64, frames: int = 16) -> str:
+    """The path of an MP4 file with that film."""
+    import av
+
+    path = folder / f"film-{seed}.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=8)
+        stream.width = stream.height = side
+        stream.pix_fmt = "yuv420p"
+        for picture_ in film(seed, side, frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture_, format="rgb24")))
+        container.mux(stream.encode())
+    return str(path)
+
+
 def recording(seed: int, seconds: float = 0.5) -> dict[str, Any]:
     """A noisy tone."""
     time = np.arange(int(seconds * RATE)) / RATE
@@ -48,9 +74,9 @@ def recording(seed: int, seconds: float = 0.5) -> dict[str, Any]:
     return {"raw": (tone + noise).astype("float32"), "sampling_rate": RATE}
 
 
-def call_for(task: str, pipe: Any, placeholders: dict[str, str]) -> Call:
+def call_for(task: str, pipe: Any, processors: "Processors") -> Call:
     """What a user would hand to the pipeline of this task; ``KeyError`` for a task that nobody taught us yet."""
-    return _CALLS[task](pipe, placeholders)
+    return _CALLS[task](pipe, processors)
 
 
 def _text(argument: str, **options: Any) -> Any:
@@ -62,33 +88,92 @@ def _image(argument: str, **options: Any) -> Any:
     return lambda *_: Call({argument: picture(1), **options}, {"image": {argument: picture(2)}})
 
 
-def _masked(pipe: Any, _placeholders: dict[str, str]) -> Call:
+def _masked(pipe: Any, _processors: "Processors") -> Call:
     mask = pipe.tokenizer.mask_token
     first, second = (f"{text} {mask} ." for text in TEXTS)
     return Call({"inputs": first}, {"text": {"inputs": second}})
 
 
-def _audio(pipe: Any, _placeholders: dict[str, str]) -> Call:
+def _audio(pipe: Any, _processors: "Processors") -> Call:
     options = {"generate_kwargs": {"max_new_tokens": NEW_TOKENS}} if pipe.model.can_generate() else {}
     return Call({"inputs": recording(1), **options}, {"audio": {"inputs": recording(2)}})
 
 
-def _image_and_labels(_pipe: Any, _placeholders: dict[str, str]) -> Call:
+def _sound_and_labels(_pipe: Any, _processors: "Processors") -> Call:
+    first, second = (recording(seed)["raw"] for seed in (1, 2))
+    return Call(
+        {"audios": first, "candidate_labels": LABELS[0]},
+        {"audio": {"audios": second}, "text": {"candidate_labels": LABELS[1]}},
+    )
+
+
+def _spoken(pipe: Any, _processors: "Processors") -> Call:
+    options = {"generate_kwargs": {"max_new_tokens": NEW_TOKENS}} if pipe.model.can_generate() else {}
+    first, second = TEXTS
+    return Call({"text_inputs": first, **options}, {"text": {"text_inputs": second}})
+
+
+def _objects_by_name(_pipe: Any, _processors: "Processors") -> Call:
+    return Call(
+        {"image": picture(1), "candidate_labels": LABELS[0], "threshold": 0.0},
+        {"image": {"image": picture(2)}, "text": {"candidate_labels": LABELS[1]}},
+    )
+
+
+def _pair(_pipe: Any, _processors: "Processors") -> Call:
+    return Call({"inputs": [picture(1), picture(3)]}, {"image": {"inputs": [picture(2), picture(4)]}})
+
+
+def _text_and_classes(_pipe: Any, _processors: "Processors") -> Call:
+    first, second = TEXTS
+    return Call(
+        {"sequences": first, "candidate_labels": LABELS[0]},
+        {"text": {"sequences": second}, "labels": {"candidate_labels": LABELS[1]}},
+    )
+
+
+def _table(_pipe: Any, _processors: "Processors") -> Call:
+    first, second = TABLES
+    return Call(
+        {"table": first, "query": QUESTIONS[0]},
+        {"text": {"query": QUESTIONS[1]}, "table": {"table": second}},
+    )
+
+
+def _film_file(_pipe: Any, processors: "Processors") -> Call:
+    folder = processors.folder
+    return Call({"inputs": write_film(folder, 1)}, {"video": {"inputs": write_film(folder, 2)}})
+
+
+def _any_to_any(pipe: Any, processors: "Processors") -> Call:
+    """A text with everything that the type takes beside it."""
+    marks = " ".join(processors.placeholders[one] for one in ("image", "audio") if one in processors.placeholders)
+    first, second = (f"{marks} {text}".strip() for text in TEXTS)
+    arguments: dict[str, Any] = {"text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False}
+    alternatives: dict[str, dict[str, Any]] = {"text": {"text": second}}
+    if "image" in processors.placeholders and hasattr(pipe.processor, "image_processor"):
+        arguments["images"], alternatives["image"] = picture(1), {"images": picture(2)}
+    if "audio" in processors.placeholders and hasattr(pipe.processor, "feature_extractor"):
+        arguments["audio"], alternatives["audio"] = recording(1)["raw"], {"audio": recording(2)["raw"]}
+    return Call(arguments, alternatives)
+
+
+def _image_and_labels(_pipe: Any, _processors: "Processors") -> Call:
     return Call(
         {"image": picture(1), "candidate_labels": LABELS[0]},
         {"image": {"image": picture(2)}, "text": {"candidate_labels": LABELS[1]}},
     )
 
 
-def _image_and_prompt(_pipe: Any, placeholders: dict[str, str]) -> Call:
-    first, second = (f"{placeholders.get('image', '')} {text}".strip() for text in TEXTS)
+def _image_and_prompt(_pipe: Any, processors: "Processors") -> Call:
+    first, second = (f"{processors.placeholders.get('image', '')} {text}".strip() for text in TEXTS)
     return Call(
         {"images": picture(1), "text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False},
         {"image": {"images": picture(2)}, "text": {"text": second}},
     )
 
 
-def _page_and_question(_pipe: Any, _placeholders: dict[str, str]) -> Call:
+def _page_and_question(_pipe: Any, _processors: "Processors") -> Call:
     boxes = [[100 * i, 50, 100 * i + 80, 90] for i in range(len(WORDS))]
     page = {"image": picture(1), "question": QUESTIONS[0], "word_boxes": list(zip(WORDS, boxes, strict=True))}
     moved = [[900 - box[0] - 80, 500, 900 - box[0], 540] for box in boxes]
@@ -101,7 +186,7 @@ def _page_and_question(_pipe: Any, _placeholders: dict[str, str]) -> Call:
     )
 
 
-_CALLS: dict[str, Callable[[Any, dict[str, str]], Call]] = {
+_CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "fill-mask": _masked,
     "text-generation": _text("text_inputs", return_full_text=False, **_GREEDY),
     "text-classification": _text("inputs", top_k=None),
@@ -110,6 +195,17 @@ _CALLS: dict[str, Callable[[Any, dict[str, str]], Call]] = {
     "image-classification": _image("inputs"),
     "image-feature-extraction": _image("images"),
     "object-detection": _image("inputs", threshold=0.0),
+    "image-segmentation": _image("inputs", threshold=0.0, mask_threshold=0.0, overlap_mask_area_threshold=0.0),
+    "depth-estimation": _image("inputs"),
+    "mask-generation": _image("image", points_per_batch=16, pred_iou_thresh=-1e6, stability_score_thresh=-1.0),
+    "keypoint-matching": _pair,
+    "video-classification": _film_file,
+    "zero-shot-object-detection": _objects_by_name,
+    "zero-shot-audio-classification": _sound_and_labels,
+    "zero-shot-classification": _text_and_classes,
+    "table-question-answering": _table,
+    "text-to-audio": _spoken,
+    "any-to-any": _any_to_any,
     "audio-classification": _audio,
     "automatic-speech-recognition": _audio,
     "zero-shot-image-classification": _image_and_labels,

@@ -16,8 +16,9 @@ from typing import Any
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.auto.configuration_auto import model_type_to_module_name
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+from harness.cell.synthesis.special_tokens import special_tokens
 
 _PLAIN = string.ascii_lowercase + string.ascii_uppercase + string.digits + string.punctuation
 _GENERIC = "TokenizersBackend"
@@ -41,7 +42,7 @@ class Made:
         return {role: number for role, number in ids.items() if isinstance(number, int)}
 
 
-def make_tokenizer(model_type: str, special_tokens: list[str], scratch: Path) -> Made:
+def make_tokenizer(model_type: str, extra: list[str], scratch: Path) -> Made:
     """A tokenizer for the type; files that its class insists on reading are written to ``scratch``."""
     own = _own_class(model_type)
     stand_in = None
@@ -53,18 +54,14 @@ def make_tokenizer(model_type: str, special_tokens: list[str], scratch: Path) ->
         tokenizer = _from_vocabulary(own)
     else:
         tokenizer = _from_files(own, scratch)
-    placeholders = _placeholders(model_type)
-    added = [*special_tokens, *placeholders.values()]
-    if added:
+    named, texts = special_tokens(model_type)
+    if added := [*extra, *texts, *named.values()]:
         tokenizer.add_special_tokens({"additional_special_tokens": added})
+    for attribute, token in named.items():
+        # As a real checkpoint's tokenizer_config.json says it, so that it holds after a save and reload too.
+        tokenizer._set_model_specific_special_tokens({attribute: token})  # noqa: SLF001
+    placeholders = {name.removesuffix("_token"): token for name, token in named.items()}
     return Made(tokenizer, stand_in, placeholders)
-
-
-def _placeholders(model_type: str) -> dict[str, str]:
-    """The tokens that the type's processor takes as arguments: ``image_token="<image>"`` gives ``image``."""
-    name = PROCESSOR_MAPPING_NAMES.get(model_type)
-    parameters = inspect.signature(getattr(transformers, name).__init__).parameters if name else {}
-    return {one.name.removesuffix("_token"): one.default for one in parameters.values() if _is_token(one)}
 
 
 def _own_class(model_type: str) -> Any:

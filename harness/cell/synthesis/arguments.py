@@ -1,0 +1,178 @@
+"""A value for each argument of a model's ``forward`` that carries a modality, made from its config."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from harness.records import Recipe, Tensor
+
+BATCH = 2
+SEQUENCE = 12
+DECODER_SEQUENCE = 6
+AUDIO_SAMPLES = 4_000
+MEL_BINS = 80
+AUDIO_FRAMES = 100
+VIDEO_FRAMES = 4
+CONTEXT = 32
+LARGEST_COORDINATE = 1000
+
+
+class Maker:
+    """Makes one value for each argument, from one seed."""
+
+    def __init__(self, model: Any, recipe: Recipe | None, seed: int) -> None:
+        self.model, self.config = model, model.config
+        self.text = self.config.get_text_config()
+        self.sizes: dict[str, int] = recipe.sizes if recipe else {}
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def size(self, name: str, *defaults: Any) -> int:
+        """The recipe's size, or the first of the defaults that is one."""
+        return int(self.sizes.get(name) or next(one for one in defaults if isinstance(one, int) and one > 0))
+
+    def find(self, *names: str, parts: tuple[str, ...] = ()) -> Any:
+        """The first of these fields in the named sub-configs or the config itself; None where none has it."""
+        for config in [*(getattr(self.config, part, None) for part in parts), self.config]:
+            for name in names:
+                # Some configs raise for a field that differs by layer.
+                try:
+                    value = getattr(config, name, None)
+                except Exception:  # noqa: BLE001 -- whatever a config's own property raises, it has no such value
+                    value = None
+                if value is not None:
+                    return value
+        return None
+
+    def noise(self, *shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=self.generator)
+
+    def drawn(self, spec: Tensor) -> torch.Tensor:
+        """A tensor as a recipe writes it down."""
+        if spec.values is not None:
+            return torch.tensor(spec.values)
+        assert spec.shape is not None  # noqa: S101 -- a spec has the one or the other
+        if spec.high is None:
+            return self.noise(*spec.shape)
+        return torch.randint(int(spec.low), int(spec.high), spec.shape, generator=self.generator)
+
+    def vocabulary(self) -> int:
+        return self.size("vocabulary", self.find("vocab_size"), getattr(self.text, "vocab_size", None), 256)
+
+    def tokens(self, length: int) -> torch.Tensor:
+        """Token ids of words: none that means something to the model."""
+        size = self.vocabulary()
+        special = [one for one in _token_ids(self.config.to_dict()) if one < size // 2]
+        return torch.randint(1 + max(special, default=0), size, (BATCH, length), generator=self.generator)
+
+    def input_ids(self) -> torch.Tensor:
+        return self.tokens(self.size("sequence_length", SEQUENCE))
+
+    def decoder_input_ids(self) -> torch.Tensor:
+        return self.tokens(self.size("decoder_sequence_length", DECODER_SEQUENCE))
+
+    def bbox(self) -> torch.Tensor:
+        """Boxes of words on a page, x0 <= x1 and y0 <= y1, in thousandths."""
+        largest = min(LARGEST_COORDINATE, self.find("max_2d_position_embeddings") or LARGEST_COORDINATE)
+        shape = (BATCH, self.size("sequence_length", SEQUENCE), 2, 2)
+        corners = torch.randint(0, largest - 1, shape, generator=self.generator)
+        return torch.sort(corners, dim=2).values.flatten(2)
+
+    def image_side(self) -> tuple[int, int]:
+        side = self.find("image_size", "img_size", "input_size", parts=("vision_config", "backbone_config"))
+        if isinstance(side, list | tuple):
+            side = side[-1]
+        side = self.size("image_size", side, 64)
+        return self.size("image_height", side), self.size("image_width", side)
+
+    def channels(self) -> int:
+        found = self.find("num_channels", "in_channels", "in_chans", parts=("vision_config", "backbone_config"))
+        return self.size("channels", found, 3)
+
+    def pixel_values(self) -> torch.Tensor:
+        height, width = self.image_side()
+        frames = self.find("num_frames", parts=("vision_config",)) if self.is_video() else None
+        shape = (BATCH, frames, self.channels(), height, width) if frames else (BATCH, self.channels(), height, width)
+        return self.noise(*shape)
+
+    def is_video(self) -> bool:
+        """Whether pixel values are those of a film."""
+        modalities = getattr(type(self.model), "input_modalities", ())
+        return "video" in ((modalities,) if isinstance(modalities, str) else modalities)
+
+    def pixel_values_videos(self) -> torch.Tensor:
+        frames = self.size("frames", self.find("num_frames", parts=("vision_config",)), VIDEO_FRAMES)
+        return self.noise(BATCH, frames, self.channels(), *self.image_side())
+
+    def input_values(self) -> torch.Tensor:
+        samples = self.size("audio_samples", AUDIO_SAMPLES)
+        # Codecs take channels of sound, recognisers one sound.
+        channels = self.find("audio_channels")
+        return self.noise(BATCH, channels, samples) if channels else self.noise(BATCH, samples)
+
+    def input_features(self) -> torch.Tensor:
+        """A spectrogram: whisper and its like want [batch, mel bins, frames], the others [batch, frames, mel bins]."""
+        parts = ("audio_config", "encoder_config")
+        bins = self.find("num_mel_bins", "feature_projection_input_dim", "input_feat_per_channel", parts=parts)
+        bins = self.size("mel_bins", bins, MEL_BINS)
+        positions = self.find("max_source_positions", parts=("audio_config",))
+        if positions and self.find("input_feat_per_channel") is None:
+            # The encoder's first convolutions halve the number of frames.
+            return self.noise(BATCH, bins, self.size("frames", 2 * positions))
+        return self.noise(BATCH, self.size("frames", AUDIO_FRAMES), bins)
+
+    def past_values(self) -> torch.Tensor:
+        """Observations of the past, with as many as the longest lag reaches back."""
+        lags = self.find("lags_sequence") or [0]
+        length = self.size("context", (self.find("context_length") or CONTEXT) + max(lags))
+        channels = self.find("num_input_channels", "input_size") or 1
+        return (
+            self.noise(BATCH, length, channels)
+            if channels > 1 or not self.find("lags_sequence")
+            else self.noise(BATCH, length)
+        )
+
+    def past_time_features(self) -> torch.Tensor:
+        return self.noise(BATCH, self.past_values().shape[1], self.find("num_time_features") or 0)
+
+    def past_observed_mask(self) -> torch.Tensor:
+        return torch.ones_like(self.past_values())
+
+    def future_values(self) -> torch.Tensor:
+        shape = (BATCH, self.find("prediction_length"), *self.past_values().shape[2:])
+        return self.noise(*shape)
+
+    def future_time_features(self) -> torch.Tensor:
+        return self.noise(BATCH, self.find("prediction_length"), self.find("num_time_features") or 0)
+
+
+MODALITIES: dict[str, tuple[str, Callable[[Maker], torch.Tensor]]] = {
+    # An argument, the modality that it carries, and how it is made.
+    "input_ids": ("text", Maker.input_ids),
+    "bbox": ("layout", Maker.bbox),
+    "pixel_values": ("image", Maker.pixel_values),
+    "pixel_values_videos": ("video", Maker.pixel_values_videos),
+    "input_values": ("audio", Maker.input_values),
+    "input_features": ("audio", Maker.input_features),
+    "past_values": ("series", Maker.past_values),
+    "past_time_features": ("time features", Maker.past_time_features),
+    "future_values": ("future", Maker.future_values),
+    "future_time_features": ("future time features", Maker.future_time_features),
+    "decoder_input_ids": ("decoder", Maker.decoder_input_ids),
+}
+CARRIES = {name: modality for name, (modality, _) in MODALITIES.items()} | {
+    "flattened_patches": "image",
+    "images": "image",
+    "speech_input_features": "audio",
+    "audio_input_ids": "audio",
+}
+"""Arguments that carry a modality, those that only a processor makes included."""
+
+
+def _token_ids(values: Any) -> Iterator[int]:
+    """All token ids that a config names, in its sub-configs too."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _token_ids(value)
+        elif str(name).endswith(("_token_id", "_token_index")) and type(value) is int:
+            yield value

@@ -1,0 +1,127 @@
+"""The generic ladder: the ways to make a tiny model and its inputs, tried until one makes a model that runs.
+
+A recipe that names a style and a source has one way only: what was found once is pinned in data/, and a change of
+the generic ways cannot lose it.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cell import outputs
+from harness.cell.outputs import Outputs
+from harness.cell.synthesis.checkpoint import Checkpoint, synthesise
+from harness.cell.synthesis.config import STYLES
+from harness.cell.synthesis.inputs import Inputs, make_inputs
+from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
+from harness.cell.synthesis.tokenizer import Made
+from harness.cell.task_table import Task
+from harness.records import InputSource, PlannedType, Style
+
+SOURCES: tuple[InputSource, ...] = ("signature", "processor")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checkpoint, inputs that its model takes, and what it makes of them."""
+
+    checkpoint: Checkpoint
+    inputs: Inputs
+    reference: Outputs
+    style: Style
+    source: InputSource
+
+    @property
+    def way(self) -> str:
+        return f"{self.style}, {self.source}"
+
+
+def prepare(planned: PlannedType, task: Task, folder: Path) -> Prepared:
+    """The first way that makes a model that runs with every modality fed; else the first that runs at all.
+
+    Raises the first way's error, with the errors of the others as notes, where none does.
+    """
+    errors: list[tuple[str, Exception]] = []
+    incomplete: Style | None = None
+    for style in _styles(planned):
+        try:
+            found = _prepared(planned, task, folder, style, errors)
+        except Exception as error:  # noqa: BLE001 -- whatever a way raises, the next is tried, and all are told
+            errors.append((style, error))
+            continue
+        if found is None:
+            continue
+        if not found.inputs.not_fed:
+            _STYLE_FOUND[planned.model_type, task.auto_class] = style
+            return found
+        incomplete = incomplete or style
+        if style == _styles(planned)[0]:
+            break  # a gentler style feeds no more than this one
+    if incomplete:
+        _STYLE_FOUND[planned.model_type, task.auto_class] = incomplete
+        return _must(_prepared(planned, task, folder, incomplete, errors))
+    first = errors[0][1]
+    for way, later in errors[1:]:
+        first.add_note(f"{way}: {type(later).__name__}: {later}")
+    raise first
+
+
+_STYLE_FOUND: dict[tuple[str, str], Style] = {}
+"""By type and class: what the first cell of a child found, its second need not search again."""
+
+
+def style_for(planned: PlannedType, task: Task, folder: Path) -> Style:
+    """The style of the first way that runs; the first of all where none does, so that its error shows."""
+    key = (planned.model_type, task.auto_class)
+    if key not in _STYLE_FOUND:
+        try:
+            prepare(planned, task, folder)
+        except Exception:  # noqa: BLE001 -- the pipeline may yet run where our direct call does not
+            _STYLE_FOUND[key] = STYLES[0]
+        shutil.rmtree(folder, ignore_errors=True)
+    return _STYLE_FOUND[key]
+
+
+def _must(found: Prepared | None) -> Prepared:
+    assert found is not None  # noqa: S101 -- it was found a moment ago, and every way is deterministic
+    return found
+
+
+def _styles(planned: PlannedType) -> tuple[Style, ...]:
+    recipe = planned.recipe
+    return (recipe.style,) if recipe and recipe.style else STYLES
+
+
+def _prepared(
+    planned: PlannedType, task: Task, folder: Path, style: Style, errors: list[tuple[str, Exception]]
+) -> Prepared | None:
+    """With the source that feeds the most; None where none does, with the errors noted."""
+    recipe = planned.recipe
+    sources = (recipe.inputs_from,) if recipe and recipe.inputs_from else SOURCES
+    best: Prepared | None = None
+    for source in sources:
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            found = _from(planned, task, folder, style, source)
+        except Exception as error:  # noqa: BLE001 -- likewise
+            errors.append((f"{style}, {source}", error))
+            continue
+        if best is None or len(found.inputs.not_fed) < len(best.inputs.not_fed):
+            best = found
+        if not best.inputs.not_fed:
+            break
+    return best
+
+
+def _from(planned: PlannedType, task: Task, folder: Path, style: Style, source: InputSource) -> Prepared:
+    recipe = planned.recipe
+    text: Made | None = None
+    processors: Processors | None = None
+    if source == "processor":
+        text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
+    checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
+    if source == "processor":
+        processors = make_processors(planned.model_type, checkpoint.config, text, recipe)
+    inputs = make_inputs(checkpoint.model, recipe, source, processors)
+    reference = outputs.call(checkpoint.model, inputs.values, recipe.method if recipe else None)
+    return Prepared(checkpoint, inputs, reference, style, source)
