@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -60,11 +61,12 @@ class Expectations:
     def expected(self, key: CellKey) -> Expectation | None:
         """The row for this cell: one for its very stack before one for every stack."""
         model_type, backend, stack, api = key
-        for wanted in (stack, None):
-            for row in self.rows:
-                if (row.model_type, row.backend, row.stack, row.api) == (model_type, backend, wanted, api):
-                    return row
-        return None
+        rows = self._by_cell
+        return rows.get((model_type, backend, stack, api)) or rows.get((model_type, backend, None, api))
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, str, str | None, str], Expectation]:
+        return {(row.model_type, row.backend, row.stack, row.api): row for row in self.rows}
 
 
 def load_expectations(

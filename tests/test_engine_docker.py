@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from fakes import engine as fakes
 from fakes.engine import FakeEngine
-
 from harness.engine import containers, images
 from harness.engine.docker import DockerEngine
 from harness.engine.images import Build

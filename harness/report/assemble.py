@@ -29,7 +29,7 @@ def assemble(
     planned = {place_of(shard)[0] for plan in merged.plans for shard in plan.shards}
     started = sorted(one.header.started_at for one in merged.shards.values() if one.header)
     changes = compare(judged.cells, baseline) if baseline else None
-    voids = any(one.void for one in merged.shards.values())
+    voids = any(one.void for one in (*merged.shards.values(), *merged.stray))
     bad = (
         bool(merged.problems)
         or any(cell.judgement in UNEXPECTED or cell.judgement == "missing" for cell in judged.cells)
@@ -130,7 +130,7 @@ def _environments(merged: Merged) -> tuple[MatrixEnvironment, ...]:
 
 def _shard(merged: Merged, plan: Planned, shard: str) -> MatrixShard:
     backend, stack = place_of(shard)
-    one = merged.shards.get(shard)
+    one = merged.of(plan, shard)
     header = one.header if one else None
     return MatrixShard(
         id=shard,

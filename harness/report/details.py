@@ -139,6 +139,8 @@ def _proof(proof: Proof, environment: Environment | None) -> Facts:
     return [
         ("class under test", proof.model_class),
         ("pipeline", proof.pipeline_class or ""),
+        ("made by", proof.synthesis or ""),
+        ("not fed", ", ".join(proof.not_fed)),
         *proof.processors.items(),
         *((f"{name}: a stand-in", reason) for name, reason in proof.stand_ins.items()),
         ("executed on", proof.execution_device),

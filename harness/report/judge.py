@@ -30,7 +30,8 @@ class Judged:
 
 def judge(merged: Merged, expectations: Expectations, domains: dict[str, Domain]) -> Judged:
     """Judge every cell, those that are missing included, in the order of type, backend, API and stack."""
-    void = {shard for shard, one in merged.shards.items() if one.void}
+    void: set[str | None] = {shard for shard, one in merged.shards.items() if one.void}
+    void |= {None for one in merged.stray if one.void}
     judged: list[MatrixCell] = []
     suggestions: list[str] = []
     for key, (cell, shard) in merged.cells.items():
@@ -50,15 +51,18 @@ def _judgement(cell: Cell, row: Expectation | None, *, is_void: bool) -> Judgeme
         return "void"
     if cell.outcome == "passed":
         return "unexpected pass" if row else "as expected"
-    if row is not None:
-        return "as expected" if row.outcome == cell.outcome else "another outcome"
-    # run itself refuses to go on without a device unless that was allowed.
-    return "skipped" if cell.outcome == "no-device" else "unexpected failure"
+    if row is not None and row.outcome == cell.outcome:
+        return "as expected"
+    if cell.outcome == "no-device":
+        return "skipped"  # run itself refuses to go on without a device unless that was allowed
+    return "another outcome" if row else "unexpected failure"
 
 
 def _suggestions(cell: Cell, row: Expectation | None, judgement: Judgement) -> list[str]:
     """What to write in data/expectations.toml, where the cell's outcome is right and its expectation is not."""
     named = f"{cell.model_type} {cell.api} on {cell.backend}/{cell.stack}"
+    if cell.outcome == "environment":
+        return []  # the machine is to be mended, not the expectation
     match judgement:
         case "unexpected failure":
             return [f"# {named}: not expected to fail. Add, once it is understood:\n{suggested_row(cell)}"]
@@ -156,8 +160,8 @@ def compare(cells: Sequence[MatrixCell], baseline: MatrixReport) -> BaselineComp
         )
         if before.outcome == "passed" and (after.outcome != "passed" or not before.repairs):
             regressed.append(change)  # a pass that now needs a repair is a change for the worse too
-        elif after.outcome == "passed":
-            passing.append(change)
+        elif after.outcome == "passed" and (before.outcome != "passed" or not after.repairs):
+            passing.append(change)  # one that needs no repair any more among them
         else:
             other.append(change)
     return BaselineComparison(

@@ -17,7 +17,7 @@ def render(report: MatrixReport) -> str:
     """The whole file."""
     parts = [
         "# Model matrix\n",
-        f"**{headline(report.exit_code)}** {passed(report.totals)}. Figures: **{report.note}**.\n",
+        f"**{headline(report)}** {passed(report.totals)}. Figures: **{report.note}**.\n",
         *_problems(report),
         *_totals(report),
         *_unexpected(report),

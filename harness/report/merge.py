@@ -1,7 +1,7 @@
 """Shard folders merged into one set of cells: everything planned is in it, and everything odd is named."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -62,6 +62,11 @@ class Merged:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def of(self, plan: Planned, shard: str) -> ShardResults | None:
+        """The results that count for a shard of this plan."""
+        one = self.shards.get(shard)
+        return one if one is not None and one.header is not None and one.header.plan_digest == plan.digest else None
+
     def problem(self, kind: ProblemKind, message: str) -> None:
         """Note what is wrong."""
         self.problems.append(Problem(kind=kind, message=message))
@@ -120,37 +125,58 @@ def _plans(root: Path, found: Iterable[ShardResults]) -> list[Planned]:
 def _place(merged: Merged, found: Sequence[ShardResults]) -> None:
     """Give every file its shard, and name those that have none, a second one's, or another plan's."""
     digests = {plan.digest for plan in merged.plans}
-    planned = {shard for plan in merged.plans for shard in plan.shards}
+    aside: dict[str, list[ShardResults]] = defaultdict(list)
     # The newest first: of two results for one shard it counts.
     for one in sorted(found, key=lambda one: one.header.started_at if one.header else "", reverse=True):
         header = one.header
-        folder = one.path.parent
-        if header is None:
+        told_plan = f"{header.selection}, {header.plan_digest}" if header else _plan_beside(one, digests)
+        if told_plan and (header is None or header.plan_digest not in digests):
+            aside[told_plan].append(one)
+        elif header is None:
             merged.problems += one.problems
             merged.stray.append(one)
-            continue
-        shard = header.shard.id
-        if header.plan_digest not in digests:
-            told = f"{folder}: {shard} of another plan ({header.selection}, {header.plan_digest})"
-            if shard in planned:
-                merged.problem("foreign plan", f"{told}: left out, so this shard is missing")
-            else:
-                merged.notes.append(f"{told}: left aside")
-            continue
-        if shard in merged.shards:
-            kept = merged.shards[shard].path.parent
-            if merged.shards[shard].header == header:
-                told = f"{folder}: {shard} a second time, with the very header of {kept}, which counts"
-            else:
-                told = f"{folder}: {shard} a second time; {kept} is newer and counts"
-            merged.problem("doubled shard", told)
-            continue
-        merged.problems += one.problems
-        merged.shards[shard] = one
+        elif header.shard.id in merged.shards:
+            _doubled(merged, one, merged.shards[header.shard.id])
+        else:
+            merged.problems += one.problems
+            merged.shards[header.shard.id] = one
+    for told_plan, others in aside.items():
+        _leave_aside(merged, told_plan, others)
     for shard in sorted(merged.shards):
         _take(merged, merged.shards[shard], shard)
     for one in merged.stray:
         _take(merged, one, None)
+
+
+def _plan_beside(one: ShardResults, digests: Set[str]) -> str | None:
+    """What the plan.json beside a file without a header says, where that is none of the plans in question."""
+    try:
+        plan = read_document(one.path.with_name(PLAN_FILE), Plan)
+    except UsageError:
+        return None
+    return None if plan.digest in digests else f"{plan.selection}, {plan.digest}"
+
+
+def _doubled(merged: Merged, one: ShardResults, kept: ShardResults) -> None:
+    folder, kept_folder = one.path.parent, kept.path.parent
+    told = f"{folder}: {one.header.shard.id if one.header else ''} a second time"
+    if kept.header == one.header:
+        merged.problem("doubled shard", f"{told}, with the very header of {kept_folder}, which counts")
+    else:
+        merged.problem("doubled shard", f"{told}; {kept_folder} is newer and counts")
+
+
+def _leave_aside(merged: Merged, told_plan: str, others: Sequence[ShardResults]) -> None:
+    """Name results of a plan that is not in question. They are a problem only where they stand in for a shard."""
+    planned = {shard for plan in merged.plans for shard in plan.shards}
+    instead = [one for one in others if one.header and one.header.shard.id in planned - merged.shards.keys()]
+    for one in instead:
+        shard = one.header.shard.id if one.header else ""
+        told = f"{one.path.parent}: {shard} of another plan ({told_plan}), which does not count for this one"
+        merged.problem("foreign plan", told)
+    folders = ", ".join(sorted(str(one.path.parent) for one in others if one not in instead))
+    if folders:
+        merged.notes.append(f"results of another plan ({told_plan}) are left aside: {folders}")
 
 
 def _take(merged: Merged, one: ShardResults, shard: str | None) -> None:
@@ -168,9 +194,10 @@ def _complete(merged: Merged, plan: Planned, shard: str) -> None:
     """Name what the shard was to report and did not."""
     lost = [key for key in plan.keys(shard) if key not in merged.cells]
     merged.missing |= dict.fromkeys(lost, shard)
-    if shard not in merged.shards:
+    if merged.of(plan, shard) is None:
         types = ", ".join(plan.shards[shard][:8]) + (" …" if len(plan.shards[shard]) > 8 else "")
-        merged.problem("missing shard", f"{shard}: no results; {len(lost)} cells are missing ({types})")
+        told = f"{shard}: no results of plan {plan.digest} ({plan.selection}); {len(lost)} cells are missing"
+        merged.problem("missing shard", f"{told} ({types})" if lost else told)
     elif lost:
         told = ", ".join(f"{model_type} {api}" for model_type, _, _, api in lost)
         merged.problem("missing cell", f"{shard}: planned and never reported: {told}")
@@ -185,8 +212,11 @@ def _check_two_plans(merged: Merged) -> None:
     for (backend, stack), plans in by_place.items():
         if len(plans) > 1:
             told = "; ".join(f"{plan.digest} ({plan.selection})" for plan in plans.values())
-            hint = f"remove the folders of one, or name the plan: --plan {merged.root}/…/{PLAN_FILE}"
-            merged.problem("two plans", f"{backend}/{stack} has results of {len(plans)} plans: {told}. {hint}")
+            hint = f"name the one that you mean (--plan FILE; a run leaves its {PLAN_FILE} beside its results)"
+            message = (
+                f"{backend}/{stack} has results of {len(plans)} plans: {told}. Remove the folders of one, or {hint}"
+            )
+            merged.problem("two plans", message)
 
 
 def _check_environments(merged: Merged) -> None:

@@ -22,6 +22,7 @@ from harness.records import (
     Stage,
 )
 from harness.stream import Problem
+from harness.text import clean_all
 
 MATRIX_SCHEMA_VERSION: Final = 1
 
@@ -227,7 +228,8 @@ class MatrixReport(Record):
 
     def to_document(self) -> str:
         """The file's text. A cell has all its keys, null where there is nothing; below, what is absent is left out."""
-        data: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        # Python's mode: in JSON's, half a character in some message would be an error. It is cleaned away here.
+        data: dict[str, Any] = clean_all(self.model_dump(mode="python", exclude_none=True))
         keys = MatrixCell.model_fields
         data["cells"] = [{key: cell.get(key) for key in keys} for cell in data["cells"]]
         for key in ("measured_from", "measured_to", "baseline"):

@@ -68,12 +68,13 @@ def render(report: MatrixReport) -> str:
     )
     environment.filters |= {"seconds": seconds, "size": size, "first_line": first_line}
     script = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    style = (_TEMPLATES / _STYLE).read_text(encoding="utf-8")
+    columns = _columns(report.cells)
+    style = (_TEMPLATES / _STYLE).read_text(encoding="utf-8") + f":root {{ --columns: {len(columns)}; }}\n"
     return environment.get_template("index.html.j2").render(
         report=report,
-        headline=headline(report.exit_code),
+        headline=headline(report),
         passed=passed(report.totals),
-        columns=_columns(report.cells),
+        columns=columns,
         rows=_rows(report),
         unexpected=[cell for cell in report.cells if cell.judgement in UNEXPECTED],
         domains=sorted({cell.domain for cell in report.cells if cell.domain}),

@@ -29,7 +29,7 @@ def show(report: MatrixReport, page: Path, console: Console | None = None) -> No
     _clusters(console, report)
     console.print()
     style = "bold green" if report.exit_code == 0 else "bold red"
-    console.print(Text(headline(report.exit_code), style=style))
+    console.print(Text(headline(report), style=style))
     console.print(Text(f"open {page}"))
 
 

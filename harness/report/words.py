@@ -1,10 +1,10 @@
 """Figures and outcomes in words and symbols, the same in every export."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from harness.records import Outcome
-from harness.report.model import Counts, MatrixCell
+from harness.report.model import UNEXPECTED, Counts, MatrixCell, MatrixReport
 
 SYMBOLS: Final[Mapping[Outcome, str]] = {
     "passed": "✓",
@@ -31,8 +31,8 @@ def seconds(value: float | None) -> str:
         return ""
     for factor, unit in ((1.0, "s"), (1e-3, "ms")):
         if value >= factor:
-            return f"{value / factor:.3g} {unit}"
-    return f"{value / 1e-6:.3g} µs"
+            return f"{_three_digits(value / factor)} {unit}"
+    return f"{_three_digits(value / 1e-6)} µs"
 
 
 def size(value: int | None) -> str:
@@ -41,8 +41,12 @@ def size(value: int | None) -> str:
         return ""
     for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if value >= factor:
-            return f"{value / factor:.3g} {unit}"
+            return f"{_three_digits(value / factor)} {unit}"
     return f"{value} B"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def passed(counts: Counts) -> str:
@@ -54,15 +58,30 @@ def passed(counts: Counts) -> str:
     )
 
 
-def headline(exit_code: int) -> str:
+def headline(report: MatrixReport) -> str:
     """The verdict in a sentence."""
-    match exit_code:
+    match report.exit_code:
         case 0:
             return "Complete, and everything is as expected."
         case 3:
             return "Void: canaries were not caught, so these results prove nothing."
         case _:
-            return "Not as it should be: see the problems, the unexpected cells and the changes below."
+            return f"Not as it should be: {', '.join(_what_is_bad(report))}."
+
+
+def _what_is_bad(report: MatrixReport) -> Iterator[str]:
+    unexpected = sum(cell.judgement in UNEXPECTED for cell in report.cells)
+    missing = sum(cell.judgement == "missing" for cell in report.cells)
+    changes = report.baseline
+    for count, one, many in (
+        (len(report.problems), "problem", "problems"),
+        (missing, "missing cell", "missing cells"),
+        (unexpected, "unexpected cell", "unexpected cells"),
+        (len(changes.regressed) if changes else 0, "regression", "regressions"),
+        (changes.skips_after - changes.skips_before if changes else 0, "skip more", "skips more"),
+    ):
+        if count > 0:
+            yield f"{count:,} {one if count == 1 else many}"
 
 
 def p50(cell: MatrixCell) -> float | None:
