@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.configuration import Configuration, load_configuration
@@ -190,7 +191,9 @@ def cells_of(shard: Shard, *others: Cell) -> list[Cell]:
     ]
 
 
-def whole(of: Plan, shard: Shard | None = None, *others: Cell, **changes: object) -> list[Record]:
+def whole(
+    of: Plan, shard: Shard | None = None, *others: Cell, **changes: object
+) -> list[Header | Canary | Cell | Footer]:
     """All records of a shard that was measured to its end; ``changes`` are the header's."""
     shard = shard or of.shards[0]
     cells = cells_of(shard, *others)
@@ -203,7 +206,7 @@ def write(path: Path, records: Iterable[Record]) -> Path:
         path /= RESULTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(to_json_line(one) + "\n" for one in records), encoding="utf-8")
-    return path  # type: ignore[no-any-return, unused-ignore]
+    return path
 
 
 def write_whole(root: Path, of: Plan, *others: Cell) -> None:
@@ -215,8 +218,6 @@ def write_whole(root: Path, of: Plan, *others: Cell) -> None:
 
 def configuration(*rows: Expectation) -> Configuration:
     """The repository's, with these expectations in place of its own."""
-    from dataclasses import replace
-
     return replace(load_configuration(), expectations=Expectations(rows))
 
 

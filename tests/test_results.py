@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 import miniatures as mini
 from harness import ROOT
 from harness.errors import UsageError
+from harness.records import Header
 from harness.results import resume, write_atomically, write_metrics
 from harness.schema import schema
 from harness.stream import read_results
@@ -53,7 +54,7 @@ def test_a_void_run_is_not_taken_up(tmp_path: Path) -> None:
     ],
 )
 def test_results_of_another_plan_or_environment_are_refused_and_left_alone(
-    tmp_path: Path, before: mini.Header, told: str
+    tmp_path: Path, before: Header, told: str
 ) -> None:
     path = mini.write(tmp_path, [before, mini.canary(), mini.cell()])
     content = path.read_bytes()

@@ -1,7 +1,7 @@
 """results.jsonl: every kind of damage is named at its line, and what could be read is kept."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ def test_a_whole_file_has_no_problems_and_all_its_cells(tmp_path: Path) -> None:
     assert found.void is None
 
 
-def damaged(records: list[Record], change: Callable[[list[str]], list[str]]) -> str:
+def damaged(records: Sequence[Record], change: Callable[[list[str]], list[str]]) -> str:
     return "".join(change([to_json_line(one) + "\n" for one in records]))
 
 
