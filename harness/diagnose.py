@@ -192,7 +192,8 @@ _PLACEHOLDERS: Final[Sequence[tuple[re.Pattern[str], str]]] = [
         (r"\b0x[0-9a-fA-F]+\b", "<hex>"),
         (r"\b(?=[0-9a-f]*\d)[0-9a-f]{12,}\b", "<hex>"),
         (r"\b[A-Z]\w*(?:Model|Config|Tokenizer|Processor|Fast|FeatureExtractor|Output\w*|For[A-Z]\w+)\b", "<class>"),
-        (r"(?<![A-Za-z_])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", "<n>"),
+        (r"\b\d+(?:x\d+)+\b", "<n>"),  # 2x64, as torch writes shapes
+        (r"(?<![A-Za-z_\d])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", "<n>"),
         (r"<n>(?:\s*[,x]\s*<n>)+", "<n>"),
         (r"<name>(?:\s*,\s*<name>)+", "<name>"),
         (r"\s+", " "),
