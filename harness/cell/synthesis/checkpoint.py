@@ -10,6 +10,7 @@ import torch
 
 from harness.cell.synthesis.config import VOCABULARY, tiny_config
 from harness.cell.synthesis.tokenizer import Made
+from harness.cell.synthesis.weights import spread
 from harness.cell.task_table import Task
 from harness.cell.tasks import loader_for
 from harness.records import Recipe, Style
@@ -17,7 +18,6 @@ from harness.records import Recipe, Style
 SEED = 20
 TOKEN_IDS = {"pad": 0, "bos": 1, "eos": 2}
 MOST_PARAMETERS = 60_000_000
-SPREAD = 0.02
 
 
 class TooLargeError(Exception):
@@ -62,7 +62,7 @@ def synthesise(
     with _parameter_cap():
         model = loader(config) if hasattr(loader, "forward") else loader.from_config(config)
     model.eval()
-    _spread_constants(model)
+    spread(model, SEED)
     for name, value in (recipe.generation_config if recipe else {}).items():
         setattr(model.generation_config, name, value)
     model.save_pretrained(folder)
@@ -78,24 +78,6 @@ def own_memory(model: Any) -> None:
     """
     for tensor in [*model.parameters(), *model.buffers()]:
         tensor.data = tensor.data.clone()
-
-
-def _spread_constants(model: Any) -> None:
-    """Give parameters that start as all zeros or all ones (biases, norms, gates) values of their own.
-
-    A gate of zero closes the path behind it, and a bias of zero looks right when it is lost: with
-    values of their own, a lost parameter shows in the outputs.
-    """
-    generator = torch.Generator().manual_seed(SEED)
-    with torch.no_grad():
-        for _, parameter in sorted(model.named_parameters()):
-            if (
-                parameter.is_floating_point()
-                and parameter.numel() > 1
-                and bool((parameter == parameter.flatten()[0]).all())
-            ):
-                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
-                parameter.add_((SPREAD * noise).to(parameter.dtype))
 
 
 @contextmanager

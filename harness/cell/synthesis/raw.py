@@ -193,7 +193,7 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "token-classification": _text("inputs"),
     "feature-extraction": _text("inputs", return_tensors=False),
     "image-classification": _image("inputs"),
-    "image-feature-extraction": _image("images"),
+    "image-feature-extraction": _image("inputs"),
     "object-detection": _image("inputs", threshold=0.0),
     "image-segmentation": _image("inputs", threshold=0.0, mask_threshold=0.0, overlap_mask_area_threshold=0.0),
     "depth-estimation": _image("inputs"),
