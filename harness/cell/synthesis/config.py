@@ -16,11 +16,11 @@ from typing import Any
 
 import transformers
 
+from harness.cell.synthesis.relations import keep_relations, layer_count, per_layer
 from harness.records import Recipe, Style
 
 WIDTH, HEADS, KV_HEADS, HEAD_DIM, VOCABULARY, LAYERS, IMAGE = 64, 4, 2, 16, 1024, 2, 64
 QUERIES, EXPERTS, CHOSEN_EXPERTS, GROUPS, POSITIONS = 16, 4, 2, 2, 512
-MOST_LAYERS = 8
 SMALL = 4
 """Elements of a list of widths up to this size are channel counts or multipliers, and stay."""
 LEAST_WIDTH = 16
@@ -104,17 +104,21 @@ class _Shrinking:
     def changes(self, config: Any) -> dict[str, Any]:
         """The constructor's arguments that make a config of this kind small."""
         changes: dict[str, Any] = {}
-        layers = _layer_count(config)
-        for name, value in _declared(config):
+        layers = layer_count(config)
+        declared = dict(_declared(config))
+        lists = {} if _has_chosen_layers(config) else dict(per_layer(config, declared))
+        for name, value in declared.items():
             nested = getattr(config, name, None) if isinstance(value, dict) else None
             if isinstance(nested, transformers.PretrainedConfig):
                 own = _own_values(nested) | self.changes(nested)
                 changes[name] = own | {"model_type": nested.model_type}
-            elif name == "layer_types" and isinstance(value, list) and self.style != "default":
-                changes[name] = value[:layers]
+            elif name in lists and self.style != "default":
+                changes[name] = lists[name][:layers]
             elif (small := self._small(config, name, value, layers)) is not None:
                 changes[name] = small
-        return changes
+        if self.style != "default":
+            keep_relations(config, changes, widths=self.style == "constant")
+        return {name: value for name, value in changes.items() if name in declared}
 
     def _small(self, config: Any, name: str, value: Any, layers: int) -> Any:
         """A smaller value for this field, or None to leave it as it is."""
@@ -196,14 +200,6 @@ def _has_width_list(config: Any, length: int) -> bool:
         for name, value in _declared(config)
         if not _HEAD_LISTS.fullmatch(name) and not _KERNELS.fullmatch(name) and not _DEPTH_LISTS.fullmatch(name)
     )
-
-
-def _layer_count(config: Any) -> int:
-    """Two layers, or as many as it takes to have one of each kind."""
-    kinds = config.to_dict().get("layer_types")
-    if not isinstance(kinds, list) or not kinds:
-        return LAYERS
-    return max(LAYERS, min(MOST_LAYERS, 1 + max(kinds.index(kind) for kind in set(kinds))))
 
 
 def _own_values(nested: Any) -> dict[str, Any]:
