@@ -32,7 +32,9 @@ def task_for(model_type: str, recipe: Recipe | None) -> Task:
     if recipe and recipe.model_class:
         task = _named(wanted or OWN_CLASS)
         return replace(task, auto_class=recipe.model_class, outputs=recipe.outputs or task.outputs)
-    first = next((one for one in TASKS if _chosen(one, wanted) and has_head(model_type, one)), None)
+    first = next(
+        (one for one in TASKS if _chosen(one, wanted) and has_head(model_type, one, named=wanted is not None)), None
+    )
     if first is None and wanted is None and (own := own_class(model_type)):
         first = replace(_named(OWN_CLASS), auto_class=own.__name__)
     if first is None:
@@ -49,7 +51,7 @@ def pipeline_task_for(model_type: str, recipe: Recipe | None) -> Task:
         if task.name in SUPPORTED_TASKS:
             return task
     for one in TASKS:
-        if _chosen(one, wanted) and one.name in SUPPORTED_TASKS and has_head(model_type, one):
+        if _chosen(one, wanted) and one.name in SUPPORTED_TASKS and has_head(model_type, one, named=wanted is not None):
             return one
     if wanted is None:
         heads = (
@@ -70,8 +72,11 @@ def check_known(model_type: str) -> None:
         raise NoSuchTaskError(msg)
 
 
-def has_head(model_type: str, task: Task) -> bool:
-    """Whether the task's Auto class makes a model of this very type."""
+def has_head(model_type: str, task: Task, *, named: bool = False) -> bool:
+    """Whether the task's Auto class makes a model of this very type.
+
+    A recipe that has ``named`` the task knows what the model's main input is: some classes say it wrongly.
+    """
     names = getattr(modeling_auto, task.mapping, {}).get(model_type)
     if names is None:
         return False
@@ -80,7 +85,7 @@ def has_head(model_type: str, task: Task) -> bool:
     # Some tables name, for a whole, the class of one of its parts.
     if model_class is None or model_class.config_class in CONFIG_MAPPING[model_type].sub_configs.values():
         return False
-    return task.main_input is None or model_class.main_input_name == task.main_input
+    return named or task.main_input is None or model_class.main_input_name == task.main_input
 
 
 def loader_for(task: Task, model_type: str) -> Any:

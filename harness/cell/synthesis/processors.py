@@ -64,8 +64,8 @@ class Processors:
 def make_text_side(model_type: str, domain: str, recipe: Recipe | None, scratch: Path) -> Made | None:
     """The tokenizer, made before the model since the model's config takes its token ids; None for a type without."""
     takes_text = model_type in TOKENIZER_MAPPING_NAMES or domain in _TEXT_DOMAINS
-    special = _below(recipe.processor if recipe else {}, "tokenizer").get("special_tokens", [])
-    return make_tokenizer(model_type, special, scratch) if takes_text else None
+    settings = _below(recipe.processor if recipe else {}, "tokenizer")
+    return make_tokenizer(model_type, settings, scratch) if takes_text else None
 
 
 def make_processors(model_type: str, config: Any, text: Made | None, recipe: Recipe | None) -> Processors:

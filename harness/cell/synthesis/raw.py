@@ -80,8 +80,18 @@ def call_for(task: str, pipe: Any, processors: "Processors") -> Call:
 
 
 def _text(argument: str, **options: Any) -> Any:
-    first, second = TEXTS
-    return lambda *_: Call({argument: first, **options}, {"text": {argument: second}})
+    def call(pipe: Any, _processors: "Processors") -> Call:
+        first, second = _texts(pipe.tokenizer)
+        return Call({argument: first, **options}, {"text": {argument: second}})
+
+    return call
+
+
+def _texts(tokenizer: Any) -> tuple[str, str]:
+    """The texts; in capitals for a tokenizer that knows nothing else, as one of amino acids."""
+    ids = tokenizer(TEXTS[0])["input_ids"]
+    known = sum(one != tokenizer.unk_token_id for one in ids)
+    return TEXTS if 2 * known > len(ids) else (TEXTS[0].upper(), TEXTS[1].upper())
 
 
 def _image(argument: str, **options: Any) -> Any:
@@ -90,7 +100,7 @@ def _image(argument: str, **options: Any) -> Any:
 
 def _masked(pipe: Any, _processors: "Processors") -> Call:
     mask = pipe.tokenizer.mask_token
-    first, second = (f"{text} {mask} ." for text in TEXTS)
+    first, second = (f"{text} {mask} ." for text in _texts(pipe.tokenizer))
     return Call({"inputs": first}, {"text": {"inputs": second}})
 
 

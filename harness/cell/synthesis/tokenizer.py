@@ -7,8 +7,7 @@ kind of model writes: any text can be tokenized, and the ids stay below the tiny
 import importlib
 import inspect
 import json
-import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ from typing import Any
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.auto.configuration_auto import model_type_to_module_name
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from harness.cell.synthesis.special_tokens import special_tokens
+from harness.cell.synthesis.tokenizer_files import CHARACTERS, from_files, parameters
 
-_PLAIN = string.ascii_lowercase + string.ascii_uppercase + string.digits + string.punctuation
 _GENERIC = "TokenizersBackend"
+_ROLE_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 _ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
 
 
@@ -42,18 +43,25 @@ class Made:
         return {role: number for role, number in ids.items() if isinstance(number, int)}
 
 
-def make_tokenizer(model_type: str, extra: list[str], scratch: Path) -> Made:
-    """A tokenizer for the type; files that its class insists on reading are written to ``scratch``."""
+def make_tokenizer(model_type: str, settings: Mapping[str, Any], scratch: Path) -> Made:
+    """A tokenizer for the type; files that its class insists on reading are written to ``scratch``.
+
+    Of the ``settings``, ``special_tokens`` are added to it, ``tokens`` are in its vocabulary, and all others are
+    arguments of its class.
+    """
+    arguments = {name: value for name, value in settings.items() if name not in ("special_tokens", "tokens")}
+    extra, tokens = settings.get("special_tokens", []), settings.get("tokens", [])
     own = _own_class(model_type)
     stand_in = None
     if own is None:
         tokenizer, stand_in = _generic(), f"transformers names no tokenizer class for {model_type}"
     elif own.__name__ == _GENERIC:
         tokenizer = _generic()  # the class that transformers itself maps the type to
-    elif "vocab" in inspect.signature(own.__init__).parameters:
-        tokenizer = _from_vocabulary(own)
     else:
-        tokenizer = _from_files(own, scratch)
+        tokenizer = _of_class(own, scratch, tokens, arguments)
+    if tokenizer.mask_token is None and model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        # Checkpoints of the type that fill masks name the token in their own files.
+        tokenizer.add_special_tokens({"mask_token": "<mask>"})
     named, texts = special_tokens(model_type)
     if added := [*extra, *texts, *named.values()]:
         tokenizer.add_special_tokens({"additional_special_tokens": added})
@@ -77,24 +85,56 @@ def _own_class(model_type: str) -> Any:
     return next((getattr(package, one) for one in package.__all__ if one.endswith("Tokenizer")), None)
 
 
-def _from_vocabulary(own: type[Any]) -> Any:
+def _of_class(own: Any, scratch: Path, tokens: list[str], arguments: dict[str, Any]) -> Any:
+    accepted = parameters(own)
+    if "vocab" in accepted and accepted["vocab"].default is not inspect.Parameter.empty:
+        return _from_vocabulary(own, tokens, arguments)
+    if own.__init__ is transformers.PreTrainedTokenizerFast.__init__:  # a whole tokenizer is what it takes
+        return own(tokenizer_object=_generic().backend_tokenizer, **(_ROLE_TOKENS | arguments))
+    if set(accepted) & set(own.vocab_files_names):
+        return from_files(own, scratch, tokens, arguments)
+    return own(**arguments)  # its vocabulary is built in: bytes, code points, amino acids
+
+
+def _from_vocabulary(own: Any, extra: list[str], arguments: dict[str, Any]) -> Any:
     """The class takes its vocabulary as an argument: ids by token, or scored tokens for a unigram model."""
-    minimal = own()
-    tokens = sorted(minimal.get_vocab(), key=minimal.get_vocab().get)
-    state = json.loads(minimal.backend_tokenizer.to_str())
-    known = set(tokens)
-    tokens += [token for token in dict.fromkeys(_alphabet(state)) if token not in known]
+    minimal = _minimal(own, arguments)
+    own_tokens = sorted(minimal.get_vocab(), key=minimal.get_vocab().get)
+    state = _state(minimal.backend_tokenizer)
+    tokens = list(dict.fromkeys([*own_tokens, *extra, *_alphabet(state)]))
     scored = state["model"]["type"] == "Unigram"
-    vocabulary: Any = [(token, -1.0) for token in tokens] if scored else {token: i for i, token in enumerate(tokens)}
-    accepted = inspect.signature(own.__init__).parameters
-    return own(vocab=vocabulary, **({"merges": []} if "merges" in accepted else {}))
+    # Special tokens score 0 in every published vocabulary, and some classes look for them with it.
+    vocabulary: Any = (
+        [(token, 0.0 if token in own_tokens else -1.0) for token in tokens]
+        if scored
+        else {token: i for i, token in enumerate(tokens)}
+    )
+    merges = {"merges": []} if "merges" in parameters(own) else {}
+    return own(**({"vocab": vocabulary} | merges | arguments))
+
+
+def _minimal(own: Any, arguments: dict[str, Any]) -> Any:
+    try:
+        return own(**arguments)
+    except ValueError:  # pegasus looks for its unknown token behind the first, where its own default has it
+        named = [str(one.default) for name, one in parameters(own).items() if name.endswith("_token")]
+        return own(vocab=[(token, 0.0) for token in named], **arguments)
+
+
+def _state(backend: Any) -> Any:
+    """The parts of a tokenizer as JSON."""
+    try:
+        return json.loads(backend.to_str())
+    except Exception:  # noqa: BLE001 -- what tokenizers raises for a part written in Python
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        return json.loads(backend.to_str())
 
 
 def _alphabet(state: dict[str, Any]) -> Iterator[str]:
     """The tokens for single characters, in the spelling that this tokenizer's parts expect."""
     model = state["model"]
     whole = json.dumps(state.get("pre_tokenizer")) + json.dumps(state.get("normalizer"))
-    characters = sorted(pre_tokenizers.ByteLevel.alphabet()) if "ByteLevel" in whole else list(_PLAIN)
+    characters = sorted(pre_tokenizers.ByteLevel.alphabet()) if "ByteLevel" in whole else list(CHARACTERS)
     yield from characters
     if "Metaspace" in whole or "▁" in whole:
         yield "▁"
@@ -106,27 +146,10 @@ def _alphabet(state: dict[str, Any]) -> Iterator[str]:
         yield from (f"<0x{number:02X}>" for number in range(256))
 
 
-def _from_files(own: type[Any], scratch: Path) -> Any:
-    """The class reads its vocabulary from a JSON file of ids by token."""
-    minimal_tokens = [str(one.default) for one in inspect.signature(own.__init__).parameters.values() if _is_token(one)]
-    tokens = dict.fromkeys([*minimal_tokens, *string.ascii_uppercase, "'"])
-    file = scratch / own.vocab_files_names["vocab_file"]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({token: i for i, token in enumerate(tokens)}), encoding="utf-8")
-    return own(vocab_file=str(file))
-
-
-def _is_token(parameter: inspect.Parameter) -> bool:
-    return parameter.name.endswith("_token") and isinstance(parameter.default, str)
-
-
 def _generic() -> Any:
     """A byte-level tokenizer, as most of today's language models have."""
-    special = ["<pad>", "<s>", "</s>", "<unk>"]
-    tokens = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokens = [*_ROLE_TOKENS.values(), *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_ROLE_TOKENS)
