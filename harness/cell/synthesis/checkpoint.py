@@ -55,7 +55,7 @@ def synthesise(
 
     With a tokenizer, its vocabulary and special tokens are the model's.
     """
-    ids, vocabulary = (text.token_ids, len(text.tokenizer)) if text else (TOKEN_IDS, VOCABULARY)
+    ids, vocabulary = (text.token_ids, text.vocabulary) if text else (TOKEN_IDS, VOCABULARY)
     config = tiny_config(model_type, recipe, ids, style, vocabulary)
     loader = loader_for(task, model_type)
     torch.manual_seed(SEED)

@@ -50,7 +50,7 @@ _WIDTHS: _Sizes = (
     (r"image_size|img_size|input_size", IMAGE),
     (
         (
-            r"hidden_(size|dim)|.*_hidden_(size|dim)|d_model|n_embd|dim|embed_dim|.*_embed_dim|embedding_size|width"
+            r"hidden_(size|dim)|.*_hidden_(size|dim)|d_model|n_embd|dim|emb_dim|embed_dim|.*_embed_dim|embedding_dim|d_latents|embedding_size|width"
             r"|hidden_size_.*|d_embed|lru_width|.*_width"
         ),
         WIDTH,
@@ -137,7 +137,7 @@ class _Shrinking:
     def _small_number(self, config: Any, name: str, value: int, layers: int) -> int | None:
         if _LAYER_FIELDS.fullmatch(name) and _has_chosen_layers(config):
             return None
-        if name == "vocab_size":
+        if name == "vocab_size" or (name.endswith("_vocab_size") and value == getattr(config, "vocab_size", None)):
             return min(self.vocabulary, value)
         for pattern, size in _COUNTS if self.style == "shallow" else (*_COUNTS, *_WIDTHS):
             if re.fullmatch(pattern, name):

@@ -13,6 +13,8 @@ _LONG = 8
 _LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
 _LAYER_KINDS = ("layer_types", "layers_block_type", "layers_num_experts")
 """Fields and properties that name a layer's kind."""
+_HEAD_PARTS = ("qk_nope_head_dim", "qk_rope_head_dim")
+"""Of a query or key: without and with position."""
 _SHARED = "num_kv_shared_layers"
 _MIXERS = (
     # Heads, width of one, and by how much the mixer is wider than the model: heads * width = expansion * model.
@@ -62,6 +64,11 @@ def keep_relations(config: Any, changes: dict[str, Any], *, widths: bool) -> Non
     if widths:
         for count, width, expansion in _MIXERS:
             _fit_mixer(config, values | changes, changes, (count, width, expansion))
+    parts = [values.get(name) for name in _HEAD_PARTS]
+    if widths and all(isinstance(one, int) for one in parts):
+        for name in ("qk_head_dim", "head_dim"):
+            if values.get(name) == sum(parts):
+                changes[name] = sum((values | changes)[part] for part in _HEAD_PARTS)
     if (shared := values.get(_SHARED)) and isinstance(layers := _layers(config), int):
         now = (values | changes).get("num_hidden_layers", layers)
         changes[_SHARED] = now if shared == layers else now // 2

@@ -36,6 +36,11 @@ class Made:
     """By role (``image``): the token that the type's processor puts where another modality stands."""
 
     @property
+    def vocabulary(self) -> int:
+        """One more than the highest id; some classes count their language codes apart from their vocabulary."""
+        return max(len(self.tokenizer), 1 + max(self.tokenizer("a")["input_ids"], default=0))
+
+    @property
     def token_ids(self) -> dict[str, int]:
         """The ids of its special tokens by role, for the model's config: ``bos``, ``eos``, ``image`` …"""
         ids = {role: getattr(self.tokenizer, f"{role}_token_id", None) for role in _ROLES}
@@ -109,7 +114,7 @@ def _from_vocabulary(own: Any, extra: list[str], arguments: dict[str, Any]) -> A
         if scored
         else {token: i for i, token in enumerate(tokens)}
     )
-    merges = {"merges": []} if "merges" in parameters(own) else {}
+    merges: dict[str, list[str]] = {"merges": []} if "merges" in parameters(own) else {}
     return own(**({"vocab": vocabulary} | merges | arguments))
 
 
