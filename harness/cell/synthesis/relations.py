@@ -53,27 +53,35 @@ def keep_relations(config: Any, changes: dict[str, Any], *, widths: bool) -> Non
     ``widths`` says whether widths and heads were changed, or only layers and counts.
     """
     values = _values(config)
-    small = values | changes
-    if "head_dim" in values and values["head_dim"] is None and isinstance(_head_width(small), int):
-        changes["head_dim"] = _head_width(small)
+    _fit_heads(config, values, changes)
+    if (shared := values.get(_SHARED)) and isinstance(layers := _layers(config), int):
+        now = (values | changes).get("num_hidden_layers", layers)
+        changes[_SHARED] = now if shared == layers else now // 2
+    if widths:
+        _fit_head_parts(values, changes)
+        for names in _MIXERS:
+            _fit_mixer(config, values | changes, changes, names)
+        _fit_rotary_sections(config, values | changes, changes)
+
+
+def _fit_heads(config: Any, values: Mapping[str, Any], changes: dict[str, Any]) -> None:
+    """A width of a head where the default has none, and as many heads of keys as of queries where it has."""
+    small = {**values, **changes}
+    if "head_dim" in values and values["head_dim"] is None and (width := _head_width(small)):
+        changes["head_dim"] = width
     heads = small.get("num_attention_heads")
     if isinstance(heads, int) and "num_key_value_heads" in values:
         everywhere = values.get("num_attention_heads") == _get(config, "num_key_value_heads")
         if everywhere or values["num_key_value_heads"] is None:
             changes["num_key_value_heads"] = heads
-    if widths:
-        for count, width, expansion in _MIXERS:
-            _fit_mixer(config, values | changes, changes, (count, width, expansion))
-    parts = [values.get(name) for name in _HEAD_PARTS]
-    if widths and all(isinstance(one, int) for one in parts):
-        for name in ("qk_head_dim", "head_dim"):
-            if values.get(name) == sum(parts):
-                changes[name] = sum((values | changes)[part] for part in _HEAD_PARTS)
-    if (shared := values.get(_SHARED)) and isinstance(layers := _layers(config), int):
-        now = (values | changes).get("num_hidden_layers", layers)
-        changes[_SHARED] = now if shared == layers else now // 2
-    if widths:
-        _fit_rotary_sections(config, values | changes, changes)
+
+
+def _fit_head_parts(values: Mapping[str, Any], changes: dict[str, Any]) -> None:
+    if not all(isinstance(values.get(part), int) for part in _HEAD_PARTS):
+        return
+    for name in ("qk_head_dim", "head_dim"):
+        if values.get(name) == sum(values[part] for part in _HEAD_PARTS):
+            changes[name] = sum({**values, **changes}[part] for part in _HEAD_PARTS)
 
 
 def _fit_mixer(config: Any, small: Mapping[str, Any], changes: dict[str, Any], names: tuple[str, str, str]) -> None:
