@@ -155,6 +155,13 @@ class CellsOfTable(TypedDict):
     cells: list[str]
 
 
+class Decision(TypedDict):
+    """How sure the answer to a yes-or-no question is."""
+
+    type: Words
+    noul: Probability
+
+
 class Sound(TypedDict):
     """Samples and their rate in hertz."""
 
@@ -182,6 +189,7 @@ _FORMS: dict[str, Any] = {
     "zero-shot-audio-classification": Annotated[list[Labelled], Field(min_length=2, max_length=2)],
     "zero-shot-classification": Choice,
     "table-question-answering": CellsOfTable,
+    "decision": Annotated[dict[str, Decision], Field(min_length=1)],
     "text-to-audio": Sound,
     "any-to-any": Annotated[list[GeneratedFrom], Field(min_length=1)],
     "audio-classification": Annotated[list[Labelled], Field(min_length=2)],

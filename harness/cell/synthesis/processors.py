@@ -17,6 +17,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
+from harness.cell.registry import PARTS_BY_MODALITY
 from harness.cell.synthesis.config import IMAGE
 from harness.cell.synthesis.tokenizer import Made, make_tokenizer
 from harness.records import Recipe
@@ -82,7 +83,7 @@ def make_processors(model_type: str, config: Any, text: Made | None, recipe: Rec
             result.stand_ins["tokenizer"] = text.stand_in
     for role, mapping in _PARTS.items():
         owner = _owner(model_type, mapping)
-        if owner is None:
+        if owner is None or (owner != model_type and _MODALITY[role] not in _modalities(model_type)):
             continue
         own = _class(mapping[owner])
         if role == "feature_extractor":
@@ -103,6 +104,12 @@ def _owner(model_type: str, mapping: Mapping[str, Any]) -> str | None:
         return model_type
     wholes = [name for name in mapping if mapping[name] and model_type.startswith((f"{name}_", f"{name}-"))]
     return max(wholes, key=len, default=None)
+
+
+def _modalities(model_type: str) -> set[str]:
+    """What a part of a bigger type takes, as far as its name says: ``…_text`` takes no images."""
+    named = {modality for modality, ends in PARTS_BY_MODALITY.items() if model_type.endswith(ends)}
+    return (named | {"video"} if "image" in named else named) or set(_MODALITY.values())
 
 
 def _class(name: Any) -> Any:

@@ -150,6 +150,12 @@ def _table(_pipe: Any, _processors: "Processors") -> Call:
     )
 
 
+def _state_and_question(_pipe: Any, _processors: "Processors") -> Call:
+    questions = {"sure": {"type": "noul", "instructions": QUESTIONS[0]}}
+    first, second = ({"state": text, "questions": questions} for text in TEXTS)
+    return Call({"inputs": first}, {"text": {"inputs": second}})
+
+
 def _film_file(_pipe: Any, processors: "Processors") -> Call:
     folder = processors.folder
     return Call({"inputs": write_film(folder, 1)}, {"video": {"inputs": write_film(folder, 2)}})
@@ -214,6 +220,7 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "zero-shot-audio-classification": _sound_and_labels,
     "zero-shot-classification": _text_and_classes,
     "table-question-answering": _table,
+    "decision": _state_and_question,
     "text-to-audio": _spoken,
     "any-to-any": _any_to_any,
     "audio-classification": _audio,

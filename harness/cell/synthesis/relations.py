@@ -53,7 +53,7 @@ def keep_relations(config: Any, changes: dict[str, Any], *, widths: bool) -> Non
     ``widths`` says whether widths and heads were changed, or only layers and counts.
     """
     values = _values(config)
-    _fit_heads(config, values, changes)
+    _fit_heads(values, changes)
     if (shared := values.get(_SHARED)) and isinstance(layers := _layers(config), int):
         now = (values | changes).get("num_hidden_layers", layers)
         changes[_SHARED] = now if shared == layers else now // 2
@@ -64,14 +64,14 @@ def keep_relations(config: Any, changes: dict[str, Any], *, widths: bool) -> Non
         _fit_rotary_sections(config, values | changes, changes)
 
 
-def _fit_heads(config: Any, values: Mapping[str, Any], changes: dict[str, Any]) -> None:
+def _fit_heads(values: Mapping[str, Any], changes: dict[str, Any]) -> None:
     """A width of a head where the default has none, and as many heads of keys as of queries where it has."""
     small = {**values, **changes}
     if "head_dim" in values and values["head_dim"] is None and (width := _head_width(small)):
         changes["head_dim"] = width
     heads = small.get("num_attention_heads")
     if isinstance(heads, int) and "num_key_value_heads" in values:
-        everywhere = values.get("num_attention_heads") == _get(config, "num_key_value_heads")
+        everywhere = values.get("num_attention_heads") == values["num_key_value_heads"]
         if everywhere or values["num_key_value_heads"] is None:
             changes["num_key_value_heads"] = heads
 
