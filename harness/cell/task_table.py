@@ -38,7 +38,8 @@ def _task(
     by_name_only: bool = False,
     **outputs: Any,
 ) -> Task:
-    return Task(name, f"AutoModel{auto_class}", f"MODEL_{mapping}_NAMES", outputs, generates, main_input, by_name_only)
+    loader = "AutoBackbone" if auto_class == "Backbone" else f"AutoModel{auto_class}"
+    return Task(name, loader, f"MODEL_{mapping}_NAMES", outputs, generates, main_input, by_name_only)
 
 
 _LABELS = ("batch", "num_labels")

@@ -85,12 +85,26 @@ def has_head(model_type: str, task: Task, *, named: bool = False) -> bool:
     # Some tables name, for a whole, the class of one of its parts.
     if model_class is None or model_class.config_class in CONFIG_MAPPING[model_type].sub_configs.values():
         return False
-    return named or task.main_input is None or model_class.main_input_name == task.main_input
+    return named or task.main_input is None or _main_input(model_class) == task.main_input
+
+
+def _main_input(model_class: Any) -> str | None:
+    """The argument of ``forward`` that a pipeline feeds; some classes name one that they do not take.
+
+    Towers that take patches (``hidden_states``) have none: no pipeline makes what they take.
+    """
+    taken = inspect.signature(model_class.forward).parameters
+    named = (model_class.main_input_name, "input_ids", "pixel_values")
+    return next((one for one in named if one in taken), None)
 
 
 def loader_for(task: Task, model_type: str) -> Any:
     """The class whose ``from_pretrained`` is called: an Auto class, or the type's own."""
-    found = getattr(transformers, task.auto_class, None)
+    name = task.auto_class
+    if name == "AutoBackbone":
+        # It asks the hub for every name, that of a local folder included; the type's own class does not.
+        name = getattr(modeling_auto, task.mapping)[model_type]
+    found = getattr(transformers, name, None)
     if found is None:
         found = next((one for one in _own_classes(model_type) if one.__name__ == task.auto_class), None)
     if found is None:

@@ -153,7 +153,16 @@ class _Shrinking:
         if _HEAD_LISTS.fullmatch(name):
             return None if _has_width_list(config, len(value)) else [HEADS] * len(value)
         if _WIDTH_LISTS.fullmatch(name) and max(value) > WIDTH:
+            if len(set(value)) == 1 and (one_width := self._width_of(config, value[0])):
+                return [one_width] * len(value)
             return [one if one <= SMALL else max(one // self.ratio, 1) for one in value]
+        return None
+
+    def _width_of(self, config: Any, width: int) -> int | None:
+        """The small value of the config's field of this width: a list of nothing else goes with it."""
+        for name, value in _declared(config):
+            if type(value) is int and value == width and any(re.fullmatch(one, name) for one, _ in _WIDTHS):
+                return self._small_number(config, name, value, 0)
         return None
 
 
@@ -205,9 +214,10 @@ def _has_width_list(config: Any, length: int) -> bool:
 def _own_values(nested: Any) -> dict[str, Any]:
     """What a parent set in its sub-config that the sub-config's class would not."""
     fresh = type(nested)().to_dict()
-    return {
-        name: value for name, value in _declared(nested) if not isinstance(value, dict) and fresh.get(name) != value
-    }
+    declared = dict(_declared(nested))
+    if chosen := getattr(nested, "out_indices", None):
+        declared["out_indices"] = list(chosen)  # which the constructor takes without declaring it
+    return {name: value for name, value in declared.items() if not isinstance(value, dict) and fresh.get(name) != value}
 
 
 def _free_id(token_ids: Mapping[str, int]) -> int:

@@ -16,6 +16,7 @@ import torch
 from harness.cell.digest import tensors_digest
 from harness.cell.synthesis.arguments import BATCH, CARRIES, MODALITIES, Maker
 from harness.cell.synthesis.ask_processor import ask_processor
+from harness.cell.synthesis.patches import as_patches
 from harness.cell.synthesis.processors import Processors
 from harness.records import InputSource, Recipe, Tensor
 
@@ -40,7 +41,7 @@ class Inputs:
     @property
     def batch(self) -> int:
         """Items in one call."""
-        for name in ("input_ids", *self.values):
+        for name in ("input_ids", "grid_thw", *self.values):
             if isinstance(self.values.get(name), torch.Tensor) and self.values[name].dim():
                 return int(self.values[name].shape[0])
         return 1
@@ -123,8 +124,13 @@ def _from_signature(
     values: dict[str, Any] = {}
     alternatives: dict[str, dict[str, Any]] = {}
     first, second = Maker(model, recipe, seed=1), Maker(model, recipe, seed=2)
+    if patches := as_patches(model, accepted, first):
+        carrier, values = patches
+        other = as_patches(model, accepted, second)
+        assert other is not None  # noqa: S101 -- the same question again
+        alternatives["image"] = {carrier: other[1][carrier]}
     for name, (modality, make) in MODALITIES.items():
-        if name not in accepted or name in left_out or (recipe and name in recipe.inputs):
+        if name not in accepted or name in values or name in left_out or (recipe and name in recipe.inputs):
             continue
         if name == "decoder_input_ids" and not model.config.is_encoder_decoder:
             continue
