@@ -59,8 +59,11 @@ class Tensor(Record):
     high: float | None = None
     """Whole numbers from ``low`` up to below ``high``; absent: normally distributed numbers."""
     values: JsonValue = None
+    """These very numbers; or a text, which stays one, for methods that take it."""
+    another: JsonValue = None
+    """Beside ``values``: a second, different value, which must change the output."""
     modality: bool = True
-    """Whether a second, different value must change the output; ``values`` have none."""
+    """Whether a second, different value must change the output; ``values`` without ``another`` have none."""
 
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> "Tensor":

@@ -44,8 +44,10 @@ def recorded(model: Any) -> Iterator[Recording]:
 
     def keep(_model: Any, _positional: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         if not recording.outputs:
-            recording.inputs = {name: value for name, value in named.items() if "past_key_values" not in name}
-            recording.outputs = outputs.flatten(output)
+            # Copies: what comes after the model may write into both (tapas' clips its logits in place).
+            named = {name: value for name, value in named.items() if "past_key_values" not in name}
+            recording.inputs = copy.deepcopy(named)
+            recording.outputs = {name: one.clone() for name, one in outputs.flatten(output).items()}
 
     def generate(*positional: Any, **named: Any) -> Any:
         if positional:

@@ -47,10 +47,11 @@ class Maker:
     def noise(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=self.generator)
 
-    def drawn(self, spec: Tensor) -> torch.Tensor:
-        """A tensor as a recipe writes it down."""
+    def drawn(self, spec: Tensor, *, another: bool = False) -> Any:
+        """A tensor as a recipe writes it down, or a text; ``another``: the second of two written values."""
         if spec.values is not None:
-            return torch.tensor(spec.values)
+            written = spec.another if another and spec.another is not None else spec.values
+            return written if isinstance(written, str) else torch.tensor(written)
         assert spec.shape is not None  # noqa: S101 -- a spec has the one or the other
         if spec.high is None:
             return self.noise(*spec.shape)

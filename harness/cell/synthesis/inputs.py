@@ -71,8 +71,8 @@ def make_inputs(
     for name, spec in specs.items():
         if isinstance(spec, Tensor):
             values[name] = first.drawn(spec)
-            if spec.modality and spec.values is None:
-                alternatives[name] = {name: second.drawn(spec)}
+            if spec.modality and (spec.values is None or spec.another is not None):
+                alternatives[name] = {name: second.drawn(spec, another=True)}
         else:
             values.pop(name, None)
             alternatives = {
@@ -80,41 +80,10 @@ def make_inputs(
                 for key, changed in alternatives.items()
             }
     alternatives = {modality: changed for modality, changed in alternatives.items() if changed}
-    alternatives = {modality: _nested(values, changed) for modality, changed in alternatives.items()}
-    values = _nested(values, {}) | {name: value for name, value in values.items() if "." not in name}
     fed = {CARRIES[name] for name in values if name in CARRIES}
     left_out = {name for name, spec in specs.items() if spec == "leave out"}
     not_fed = [one for one in accepted if one in CARRIES and CARRIES[one] not in fed and one not in left_out]
     return Inputs(values, alternatives, tuple(not_fed))
-
-
-def _nested(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """What changed, with dotted names put together: ``states.full.0`` becomes a tuple in ``states["full"]``.
-
-    Of an argument that has a change in it, the whole is given.
-    """
-    result = {name: value for name, value in changed.items() if "." not in name}
-    tops = {name.partition(".")[0] for name in changed or values if "." in name}
-    for top in tops:
-        tree: dict[str, Any] = {}
-        for name, value in {**values, **changed}.items():
-            first, _, rest = name.partition(".")
-            if first == top and rest:
-                *path, last = rest.split(".")
-                branch = tree
-                for step in path:
-                    branch = branch.setdefault(step, {})
-                branch[last] = value
-        result[top] = _with_tuples(tree)
-    return result
-
-
-def _with_tuples(tree: Any) -> Any:
-    """A branch whose keys are numbers is a tuple."""
-    if not isinstance(tree, dict):
-        return tree
-    branches = {key: _with_tuples(one) for key, one in tree.items()}
-    return tuple(branches.values()) if all(key.isdigit() for key in branches) else branches
 
 
 def _from_signature(

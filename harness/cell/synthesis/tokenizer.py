@@ -59,9 +59,9 @@ def make_tokenizer(model_type: str, settings: Mapping[str, Any], scratch: Path) 
     own = _own_class(model_type)
     stand_in = None
     if own is None:
-        tokenizer, stand_in = _generic(), f"transformers names no tokenizer class for {model_type}"
+        tokenizer, stand_in = _generic(arguments), f"transformers names no tokenizer class for {model_type}"
     elif own.__name__ == _GENERIC:
-        tokenizer = _generic()  # the class that transformers itself maps the type to
+        tokenizer = _generic(arguments)  # the class that transformers itself maps the type to
     else:
         tokenizer = _of_class(own, scratch, tokens, arguments)
     if tokenizer.mask_token is None and model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
@@ -95,7 +95,7 @@ def _of_class(own: Any, scratch: Path, tokens: list[str], arguments: dict[str, A
     if "vocab" in accepted and accepted["vocab"].default is not inspect.Parameter.empty:
         return _from_vocabulary(own, tokens, arguments)
     if own.__init__ is transformers.PreTrainedTokenizerFast.__init__:  # a whole tokenizer is what it takes
-        return own(tokenizer_object=_generic().backend_tokenizer, **(_ROLE_TOKENS | arguments))
+        return own(tokenizer_object=_generic({}).backend_tokenizer, **(_ROLE_TOKENS | arguments))
     if set(accepted) & set(own.vocab_files_names):
         return from_files(own, scratch, tokens, arguments)
     return own(**arguments)  # its vocabulary is built in: bytes, code points, amino acids
@@ -151,10 +151,10 @@ def _alphabet(state: dict[str, Any]) -> Iterator[str]:
         yield from (f"<0x{number:02X}>" for number in range(256))
 
 
-def _generic() -> Any:
+def _generic(arguments: dict[str, Any]) -> Any:
     """A byte-level tokenizer, as most of today's language models have."""
     tokens = [*_ROLE_TOKENS.values(), *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_ROLE_TOKENS)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **(_ROLE_TOKENS | arguments))
