@@ -30,8 +30,10 @@ def _spread_constants(model: Any, seed: int) -> None:
     for _, parameter in sorted(model.named_parameters()):
         if (
             parameter.is_floating_point()
-            and parameter.numel() > 1
+            and parameter.numel()
             and bool((parameter == parameter.flatten()[0]).all())
+            # A single number may be a scale that is meant; a single zero is a closed gate.
+            and (parameter.numel() > 1 or not parameter.any())
         ):
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
             parameter.add_((SPREAD * noise).to(parameter.dtype))
