@@ -126,7 +126,8 @@ class _Shrinking:
             return None
         if (token := _TOKEN_ID.fullmatch(name)) and (isinstance(value, int) or token[1] in self.token_ids):
             return self.token_ids.setdefault(token[1], _free_id(self.token_ids))
-        if name == "backbone" and isinstance(value, str):
+        timm = name == "backbone" or (name == "architecture" and str(config.model_type).startswith("timm"))
+        if timm and isinstance(value, str):
             return next(small for known, small in _TIMM_BACKBONES if known in value)
         if self.style == "default":
             return None

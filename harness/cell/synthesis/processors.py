@@ -64,7 +64,7 @@ class Processors:
 
 def make_text_side(model_type: str, domain: str, recipe: Recipe | None, scratch: Path) -> Made | None:
     """The tokenizer, made before the model since the model's config takes its token ids; None for a type without."""
-    takes_text = model_type in TOKENIZER_MAPPING_NAMES or domain in _TEXT_DOMAINS
+    takes_text = model_type in TOKENIZER_MAPPING_NAMES or domain in _TEXT_DOMAINS or _joins_text(model_type)
     settings = _below(recipe.processor if recipe else {}, "tokenizer")
     return make_tokenizer(model_type, settings, scratch) if takes_text else None
 
@@ -104,6 +104,12 @@ def _owner(model_type: str, mapping: Mapping[str, Any]) -> str | None:
         return model_type
     wholes = [name for name in mapping if mapping[name] and model_type.startswith((f"{name}_", f"{name}-"))]
     return max(wholes, key=len, default=None)
+
+
+def _joins_text(model_type: str) -> bool:
+    """Whether the type's processor has a tokenizer among its parts."""
+    own = _class(PROCESSOR_MAPPING_NAMES[model_type]) if model_type in PROCESSOR_MAPPING_NAMES else None
+    return own is not None and "tokenizer" in inspect.signature(own.__init__).parameters
 
 
 def _modalities(model_type: str) -> set[str]:
