@@ -153,7 +153,7 @@ def load_catalog(matrix: Matrix | None, data_dir: Path = ROOT / "data") -> Catal
         stacks=stacks,
         lists={"baseline": baseline, "all": tuple(everything)} | _lists(reader),
         families=_families(reader),
-        recipes=_recipes(reader),
+        recipes=_recipes(reader, matrix),
         seconds=durations.seconds,
         default_seconds=durations.default_seconds,
     )
@@ -249,7 +249,7 @@ def _families(reader: _Reader) -> dict[str, Family]:
     return rows
 
 
-def _recipes(reader: _Reader) -> dict[str, Recipe]:
+def _recipes(reader: _Reader, matrix: Matrix | None) -> dict[str, Recipe]:
     """The recipes of all files in recipes/; the files only keep them in an order that people find their way in."""
     recipes: dict[str, Recipe | None] = {}
     place: dict[str, str] = {}
@@ -260,6 +260,11 @@ def _recipes(reader: _Reader) -> dict[str, Recipe]:
         for name, recipe in rows.items():
             if place.setdefault(name, file) != file:
                 reader.add(file, f"{name}: has a recipe in {place[name]} too")
+            backends = matrix.backends if matrix else {}
+            for backend in recipe.tolerances if recipe and matrix else ():
+                if backend not in backends:
+                    near = suggest(backend, backends)
+                    reader.add(file, f"{name}.tolerances: no backend {backend!r} in matrix.toml{near}")
             recipes[name] = recipe
     return _present(recipes)
 

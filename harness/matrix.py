@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 from harness import ROOT
 from harness.documents import Document, check_document, read_data
 from harness.errors import UsageError, suggest
+from harness.records import RuntimeName
 
 _UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -80,6 +81,7 @@ class Backend(Document):
     """By preference: a type is planned on the first that has it."""
     base_image: str
     torch: TorchBuild
+    runtime: RuntimeName
     device: str
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     limits: Limits

@@ -219,6 +219,7 @@ def _planned(catalog: Catalog, model_type: str) -> PlannedType:
 
 def _execution(backend: Backend) -> Execution:
     return Execution(
+        runtime=backend.runtime,
         device=backend.device,
         tolerance=backend.tolerance,
         timeout_seconds=backend.limits.timeout_seconds,

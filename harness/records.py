@@ -32,6 +32,8 @@ Outcome = Literal[
     "missing",  # planned and never reported; only the report says this one
 ]
 EngineName = Literal["docker", "local"]
+RuntimeName = Literal["torch", "openvino"]
+"""What loads and runs a checkpoint on a backend: an executor of harness/cell/executors/."""
 Style = Literal["constant", "shallow", "default"]
 """How far a config is shrunk; see harness/cell/synthesis/config.py."""
 InputSource = Literal["signature", "processor"]
@@ -72,6 +74,13 @@ class Tensor(Record):
         return self
 
 
+class Tolerance(Record):
+    """A tolerance wider than the backend's, for one type."""
+
+    value: float = Field(gt=0, allow_inf_nan=False)
+    reason: str
+
+
 class Recipe(Record):
     """How the generic way of making a tiny checkpoint and inputs is changed for one type, and why."""
 
@@ -105,6 +114,8 @@ class Recipe(Record):
     """Outputs in which -inf is legitimate."""
     unchanged_by: dict[str, str] = {}
     """Inputs that rightly do not change the output, each with its reason."""
+    tolerances: dict[str, Tolerance] = {}
+    """By backend: where its tolerance is not wide enough for this type, and why."""
 
 
 class PlannedType(Record):
@@ -133,7 +144,9 @@ class Shard(Record):
 class Execution(Record):
     """What a container must know of its backend's row in matrix.toml."""
 
+    runtime: RuntimeName = "torch"
     device: str
+    """In the runtime's words."""
     tolerance: float
     """Largest accepted max|difference| / max|reference|."""
     timeout_seconds: float
@@ -266,6 +279,10 @@ class Metrics(Record):
 
     synthesise_seconds: float | None = None
     load_seconds: float | None = None
+    export_seconds: float | None = None
+    """Of turning the model into the runtime's own form, where it has one."""
+    compile_seconds: float | None = None
+    """Of compiling for the device, where the runtime does."""
     first_inference_seconds: float | None = None
     latency: Latency | None = None
     """Of one forward pass (``from_pretrained``) or one whole call (``pipeline``)."""
@@ -299,6 +316,8 @@ class Comparison(Record):
 
     reference: str
     tolerance: float
+    tolerance_reason: str | None = None
+    """Why it is wider than the backend's, where it is."""
     max_relative: float
     outputs: tuple[OutputDifference, ...] = ()
     repeat_equal: bool | None = None
@@ -328,6 +347,8 @@ class Proof(Record):
     parameter_devices: tuple[str, ...] = ()
     execution_device: str
     """The runtime's own word for where it executed."""
+    executions: int | None = None
+    """How often the runtime itself ran the model, where it counts: beside a fallback, only this tells."""
     synthesis: str | None = None
     """The way of the generic ladder that made the model and its inputs: ``constant, signature``."""
     not_fed: tuple[str, ...] = ()

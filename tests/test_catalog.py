@@ -102,6 +102,17 @@ def test_a_wrong_key_in_a_recipe_names_file_place_and_the_nearest_key(root: Path
     assert mistakes(root) == ("data/recipes/text.toml: bert.confg: unknown key (did you mean 'config'?)",)
 
 
+def test_a_wider_tolerance_needs_a_reason_and_a_backend_that_there_is(root: Path) -> None:
+    (root / "data/recipes/text.toml").write_text(
+        '[bert]\nreason = "r"\ntolerances = { cpuu = { value = 1e-3, reason = "r" } }\n'
+        '[gpt2]\nreason = "r"\ntolerances = { cpu = { value = 1e-3 } }\n'
+    )
+    assert mistakes(root) == (
+        "data/recipes/text.toml: gpt2.tolerances.cpu.reason: required, and not there",
+        "data/recipes/text.toml: bert.tolerances: no backend 'cpuu' in matrix.toml (did you mean 'cpu'?)",
+    )
+
+
 def test_a_recipe_of_an_unknown_type_names_the_nearest(root: Path) -> None:
     (root / "data/recipes/text.toml").write_text('[brt]\nreason = "r"\n')
     assert mistakes(root) == ("data/recipes/text.toml: the whole file: no model type 'brt' (did you mean 'bert'?)",)

@@ -14,7 +14,7 @@ LARGEST_DIFFERENCE = 1e-5
 """Of a probability: the pipelines take their softmax in numpy, some in float64."""
 
 
-def check_answer(task: str, pipe: Any, direct: Recording, answer: Any) -> bool | None:
+def check_answer(task: str, pipe: Any, direct: Recording, answer: Any, tolerance: float) -> bool | None:
     """True where the pipeline's answer is what the direct call makes it; None where this task has no such check.
 
     ``MismatchError`` where it is something else. ``direct`` is the reference model, asked what the pipeline
@@ -25,7 +25,10 @@ def check_answer(task: str, pipe: Any, direct: Recording, answer: Any) -> bool |
         return None
     expected = work_out(pipe, direct, answer)
     found = _told(answer)
-    if len(expected) != len(found) or not all(map(_equal, expected, found)):
+    largest = max(LARGEST_DIFFERENCE, tolerance)
+    if len(expected) != len(found) or not all(
+        _equal(one, other, largest) for one, other in zip(expected, found, strict=True)
+    ):
         msg = f"the pipeline answers {found}, where a direct call gives {expected}"
         raise MismatchError(msg)
     return True
@@ -41,10 +44,10 @@ def _told(answer: Any) -> Answer:
     return [one["score"] if "score" in one else one["generated_text"] for one in answer]
 
 
-def _equal(one: float | str, other: float | str) -> bool:
+def _equal(one: float | str, other: float | str, largest: float) -> bool:
     if isinstance(one, str) or isinstance(other, str):
         return one == other
-    return abs(one - other) <= LARGEST_DIFFERENCE
+    return abs(one - other) <= largest
 
 
 def _class_scores(pipe: Any, direct: Recording, answer: Any) -> Answer:

@@ -5,11 +5,19 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
+from harness.cell.draft import Draft
 from harness.cell.outputs import MismatchError, Outputs
-from harness.records import OutputDifference
+from harness.records import Execution, OutputDifference
 
 LEAST_EFFECT = 1e-6
 """A second input must change some output by more than this, relative to max|output|: float32's own grain."""
+
+
+def tolerance_of(draft: Draft, execution: Execution) -> tuple[float, str | None]:
+    """The cell's tolerance, and why it is wider than the backend's, where its recipe says so."""
+    recipe = draft.planned.recipe
+    wider = recipe.tolerances.get(draft.backend) if recipe else None
+    return (wider.value, wider.reason) if wider else (execution.tolerance, None)
 
 
 def differences(reference: Outputs, outputs: Outputs) -> tuple[OutputDifference, ...]:

@@ -22,22 +22,37 @@ class Stopwatch:
     seconds: float = 0.0
 
 
+def _nothing_to_wait_for() -> None:
+    pass
+
+
 @contextmanager
-def timed() -> Iterator[Stopwatch]:
-    """Time a block on the monotonic clock."""
+def timed(synchronise: Callable[[], None] = _nothing_to_wait_for) -> Iterator[Stopwatch]:
+    """Time a block on the monotonic clock, the device's work in it included.
+
+    ``synchronise`` waits until the device has done all that it was asked: before, so that earlier work is not
+    counted here, and after, so that this block's is.
+    """
     watch = Stopwatch()
+    synchronise()
     started = time.perf_counter()
     yield watch
+    synchronise()
     watch.seconds = time.perf_counter() - started
 
 
-def latency(call: Callable[[], Any], iterations: int = ITERATIONS, warmup: int = WARMUP) -> Latency:
+def latency(
+    call: Callable[[], Any],
+    synchronise: Callable[[], None],
+    iterations: int = ITERATIONS,
+    warmup: int = WARMUP,
+) -> Latency:
     """Call it ``warmup`` times unmeasured, then ``iterations`` times measured."""
     for _ in range(warmup):
         call()
     raw = []
     for _ in range(iterations):
-        with timed() as watch:
+        with timed(synchronise) as watch:
             call()
         raw.append(watch.seconds)
     return summary(raw, warmup)

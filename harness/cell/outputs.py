@@ -1,9 +1,11 @@
 """What comes out of a model: flattened to named tensors, and checked for structure."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from harness.cell.task_table import Task
@@ -24,6 +26,17 @@ def call(model: Any, inputs: Mapping[str, Any], method: str | None = None) -> Ou
     with torch.no_grad():
         torch.manual_seed(SEED)
         return flatten(getattr(model, method)(**inputs) if method else model(**inputs))
+
+
+NEW_TOKENS = 8
+
+
+def generate(model: Any, values: Mapping[str, Any]) -> torch.Tensor:
+    """Greedy tokens, always as many: a random model may end its sentence at any token."""
+    tokens: torch.Tensor = model.generate(
+        **values, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False
+    )
+    return tokens
 
 
 _PREFERRED = ("last_hidden_state", "logits")
@@ -107,6 +120,25 @@ def _size(dimension: str | int, sizes: Mapping[str, int], config: Any) -> int | 
     if dimension in sizes:
         return sizes[dimension]
     return int(getattr(config, dimension, None) or getattr(config.get_text_config(), dimension))
+
+
+def moved(value: Any, device: Any) -> Any:
+    """The value with every tensor in it on the device; what lies there already is not copied."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        held: Any = copy.copy(value)  # of its own class: what a processor made has methods that models call
+        for key, one in value.items():
+            held[key] = moved(one, device)
+        return held
+    if type(value) in (list, tuple):
+        return type(value)(moved(one, device) for one in value)
+    return value
+
+
+def array(value: Any) -> Any:
+    """As numpy has it, from whatever device."""
+    return np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
 
 
 def devices(tensors: Mapping[str, torch.Tensor]) -> tuple[str, ...]:

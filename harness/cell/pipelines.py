@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 
 from harness.cell import compare, measure, outputs, pipeline_output
 from harness.cell.answers import check_answer
 from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
+from harness.cell.executors import executor_for
 from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.recording import recorded
 from harness.cell.sabotage import Sabotage
-from harness.cell.synthesis.checkpoint import Checkpoint, own_memory, synthesise
+from harness.cell.synthesis.checkpoint import Checkpoint, synthesise
 from harness.cell.synthesis.ladder import style_for
 from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
 from harness.cell.synthesis.raw import Call, call_for
@@ -45,17 +45,13 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     )
     sabotage.after_saving(checkpoint)
 
-    draft.enter("load")
-    with measure.timed() as watch:
-        pipe = transformers.pipeline(task.name, model=str(folder), device=execution.device)
-    draft.measured(load_seconds=watch.seconds)
-    own_memory(pipe.model)
+    pipe, loaded = executor_for(execution).pipeline(draft, checkpoint, task)
     check_loaded(pipe, checkpoint, processors)
     call = call_for(task.name, pipe, processors)
 
     draft.enter("first inference")
     sabotage.before_inference()
-    with recorded(pipe.model) as inside, measure.timed() as watch:
+    with recorded(pipe.model) as inside, measure.timed(loaded.synchronise) as watch:
         output = _called(pipe, call)
     draft.measured(first_inference_seconds=watch.seconds)
     if not inside.outputs:
@@ -63,23 +59,21 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
         raise MismatchError(msg)
     draft.output_summary = str(output)[:_SUMMARY_LENGTH]
     draft.proved(
-        model_class=type(pipe.model).__name__,
         pipeline_class=type(pipe).__name__,
         processors=processors.classes,
         stand_ins=processors.stand_ins,
-        weights_sha256=tensors_digest(pipe.model.state_dict()),
         inputs_sha256=tensors_digest(outputs.flatten(inside.asked)),
         outputs_sha256=tensors_digest(inside.outputs),
-        execution_device=str(pipe.device),
-        parameter_devices=outputs.devices(dict(pipe.model.named_parameters())),
         output_devices=outputs.devices(inside.outputs),
+        **loaded.proof(),
     )
     pipeline_output.check_structure(task.name, output)
 
     draft.enter("repeat")
-    repeat_equal = equal(_called(pipe, call), output)
-    draft.compared(reference=REFERENCE, tolerance=execution.tolerance, repeat_equal=repeat_equal)
-    if not repeat_equal:
+    again = _called(pipe, call)
+    tolerance, why = compare.tolerance_of(draft, execution)
+    draft.compared(reference=REFERENCE, tolerance=tolerance, tolerance_reason=why, repeat_equal=equal(again, output))
+    if not equal(again, output, tolerance):
         msg = "the same call twice gave two different outputs"
         raise MismatchError(msg)
 
@@ -87,21 +81,22 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     direct = inside.asked_of(checkpoint.model)
     found = compare.differences(direct.outputs, inside.outputs)
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
-    compare.within(found, execution.tolerance, REFERENCE)
+    compare.within(found, tolerance, REFERENCE)
     if direct.tokens is not None and inside.tokens is not None:
         tokens_equal = torch.equal(direct.tokens, inside.tokens.cpu())
         draft.compared(tokens_equal=tokens_equal)
         if not tokens_equal:
             msg = f"the pipeline's greedy tokens {inside.tokens.tolist()} differ from {direct.tokens.tolist()}"
             raise MismatchError(msg)
-    draft.compared(answer_equal=check_answer(task.name, pipe, direct, output))
+    draft.compared(answer_equal=check_answer(task.name, pipe, direct, output, tolerance))
     draft.compared(effects=(effects := _effects(pipe, call, inside.outputs, task)))
     compare.all_matter(effects, draft.planned.recipe.unchanged_by if draft.planned.recipe else {})
 
     draft.enter("measure")
-    steady = measure.latency(lambda: _called(pipe, call))
+    steady = measure.latency(lambda: _called(pipe, call), loaded.synchronise)
     draft.measured(latency=steady, throughput=(Throughput(value=1 / steady.p50, unit="items/s"),))
-    draft.measured(**measure.memory())
+    draft.measured(**measure.memory(), **loaded.figures())
+    draft.proved(**loaded.executed())
 
 
 def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Processors]:
@@ -115,14 +110,23 @@ def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Proces
     return checkpoint, processors
 
 
-def equal(one: Any, other: Any) -> bool:
-    """Whether two outputs of a pipeline are the same; they may hold tensors, arrays and images."""
+def equal(one: Any, other: Any, tolerance: float = 0.0) -> bool:
+    """Whether two outputs of a pipeline are the same; they may hold tensors, arrays and images.
+
+    With a tolerance, numbers may differ by that much of the largest beside them (a number by itself: of itself).
+    """
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(equal(one[key], other[key], tolerance) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    if isinstance(one, torch.Tensor | np.ndarray):
-        return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+        return len(one) == len(other) and all(
+            equal(left, right, tolerance) for left, right in zip(one, other, strict=True)
+        )
+    if isinstance(one, torch.Tensor | np.ndarray | float):
+        left, right = outputs.array(one), outputs.array(other)
+        if np.array_equal(left, right) or not tolerance:
+            return bool(np.array_equal(left, right))
+        scale = float(np.abs(left).max()) if np.issubdtype(left.dtype, np.floating) else 0.0
+        return left.shape == right.shape and bool(np.abs(left - right).max() <= tolerance * scale)
     return bool(one == other)
 
 

@@ -27,13 +27,13 @@ class Recording:
         return self.inputs if self.generate_inputs is None else self.generate_inputs
 
     def asked_of(self, model: Any) -> "Recording":
-        """The same question put to another model, directly."""
+        """The same question put to another model, directly, on the CPU."""
         with recorded(model) as other, torch.no_grad():
             torch.manual_seed(outputs.SEED)
             if self.generate_inputs is None:
-                model(**self.inputs)
+                model(**outputs.moved(self.inputs, "cpu"))
             else:
-                model.generate(**copy.deepcopy(self.generate_inputs))
+                model.generate(**outputs.moved(copy.deepcopy(self.generate_inputs), "cpu"))
         return other
 
 

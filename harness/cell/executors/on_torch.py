@@ -1,0 +1,126 @@
+"""PyTorch itself: the checkpoint loaded with ``from_pretrained``, on the CPU or moved to a device."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+
+from harness.cell import measure, outputs
+from harness.cell.digest import tensors_digest
+from harness.cell.draft import Draft
+from harness.cell.outputs import MismatchError, Outputs
+from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
+from harness.cell.synthesis.inputs import Inputs
+from harness.cell.task_table import Task
+from harness.records import Execution
+
+
+class Executor:
+    """Eager PyTorch on one of its devices."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.device = torch.device(execution.device)
+
+    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, method: str | None) -> "Loaded":  # noqa: ARG002 -- nothing is traced here
+        """Load, check that every key found its place, and move to the device: its time counts as loading."""
+        draft.enter("load")
+        with measure.timed() as watch:
+            model, report = _load(checkpoint)
+        check_keys(report)
+        own_memory(model)
+        loaded = Loaded(model.eval(), self.device, method)
+        with measure.timed(self._synchronise) as moving:
+            model.to(self.device)
+        draft.measured(load_seconds=watch.seconds + moving.seconds)
+        return loaded
+
+    def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task) -> "tuple[Any, Loaded]":
+        """``pipeline(task, model=folder)``, as a user calls it."""
+        draft.enter("load")
+        with measure.timed(self._synchronise) as watch:
+            pipe = transformers.pipeline(task.name, model=str(checkpoint.folder), device=self.device)
+        draft.measured(load_seconds=watch.seconds)
+        own_memory(pipe.model)
+        return pipe, Loaded(pipe.model, self.device)
+
+    def _synchronise(self) -> None:
+        synchronise(self.device)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A PyTorch model on its device."""
+
+    model: Any
+    device: torch.device
+    method: str | None = None
+
+    def place(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """On the model's device."""
+        placed: Mapping[str, Any] = outputs.moved(values, self.device)
+        return placed
+
+    def call(self, values: Mapping[str, Any]) -> Outputs:
+        """One forward pass; its outputs stay on the device."""
+        return outputs.call(self.model, self.place(values), self.method)
+
+    def generate(self, values: Mapping[str, Any]) -> torch.Tensor:
+        """The model's own ``generate``."""
+        return outputs.generate(self.model, self.place(values))
+
+    def synchronise(self) -> None:
+        """Wait for the device's queue."""
+        synchronise(self.device)
+
+    def proof(self) -> dict[str, Any]:
+        """The weights and where they lie."""
+        return {
+            "model_class": type(self.model).__name__,
+            "weights_sha256": tensors_digest(self.model.state_dict()),
+            "parameter_devices": outputs.devices(dict(self.model.named_parameters())),
+            "execution_device": str(self.device),
+        }
+
+    def executed(self) -> dict[str, Any]:
+        """Nothing beyond the devices of outputs and parameters: PyTorch has no fallback to another device."""
+        return {}
+
+    def figures(self) -> dict[str, Any]:
+        """Nothing: on the CPU the child's own memory is all there is."""
+        return {}
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that it was asked to do; the CPU has no queue."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """The model and the report of its keys; a report made here, where the class cannot give one."""
+    load = checkpoint.loader.from_pretrained
+    try:
+        model, report = load(checkpoint.folder, output_loading_info=True)
+    except AttributeError as error:
+        # A class that takes the pair for its model, in an override of from_pretrained: "'tuple' object has no …".
+        if "'tuple' object" not in str(error):
+            raise
+        model = load(checkpoint.folder)
+        saved, loaded = checkpoint.model.state_dict(), model.state_dict()
+        wrong = [
+            name
+            for name in saved.keys() | loaded.keys()
+            if name not in saved or name not in loaded or not torch.equal(saved[name], loaded[name])
+        ]
+        report = {"unequal_keys": wrong}
+    return model, report
+
+
+def check_keys(report: Any) -> None:
+    """Every key of the checkpoint found its place and none was left to chance; else ``MismatchError``."""
+    wrong = {kind: sorted(str(key) for key in report[kind]) for kind in report if report[kind]}
+    if wrong:
+        told = "; ".join(f"{len(keys)} {kind.replace('_', ' ')}: {', '.join(keys[:3])}" for kind, keys in wrong.items())
+        raise MismatchError(told)

@@ -1,0 +1,31 @@
+"""Timing waits for the device: a figure without that would be the time to ask, not the time to do."""
+
+from harness.cell import measure
+
+
+class Device:
+    """Does what it is asked only when it is waited for, as a GPU may."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def ask(self) -> None:
+        self.events.append("ask")
+
+    def synchronise(self) -> None:
+        self.events.append("wait")
+
+
+def test_every_measured_call_is_waited_for_before_and_after() -> None:
+    device = Device()
+    found = measure.latency(device.ask, device.synchronise, iterations=3, warmup=2)
+    assert device.events == ["ask"] * 2 + ["wait", "ask", "wait"] * 3
+    assert (found.warmup, found.iterations, len(found.raw)) == (2, 3, 3)
+
+
+def test_what_was_asked_before_a_block_is_waited_for_outside_of_it() -> None:
+    device = Device()
+    with measure.timed(device.synchronise) as watch:
+        device.ask()
+    assert device.events == ["wait", "ask", "wait"]
+    assert watch.seconds > 0
