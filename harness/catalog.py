@@ -1,6 +1,6 @@
 """data/: every model type that is known, in its domain, with its families, recipe and expected duration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args
@@ -25,17 +25,25 @@ class Family(Document):
     note: str = ""
 
 
+class Unavailable(Document):
+    """What people ask for by name and nobody can run here; its cells are ``not-applicable`` with this reason."""
+
+    domain: Domain
+    reason: Annotated[str, Field(min_length=1)]
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All that data/ says of model types; every name in it is a key of ``domains``."""
 
     domains: Mapping[str, Domain]
-    """Of every known type: those of the baseline and those that a stack has."""
+    """Of every known type: those of the baseline, those that a stack has, and those that nobody can run."""
     stacks: Mapping[str, frozenset[str]]
     """The types that each stack's transformers has."""
     lists: Mapping[str, tuple[str, ...]]
-    """Those of data/lists.toml, ``baseline`` and ``all``."""
+    """Those of data/lists.toml, ``baseline``, ``families`` and ``all``."""
     families: Mapping[str, Family]
+    unavailable: Mapping[str, Unavailable]
     recipes: Mapping[str, Recipe]
     seconds: Mapping[str, float]
     default_seconds: float
@@ -144,15 +152,20 @@ def load_catalog(matrix: Matrix | None, data_dir: Path = ROOT / "data") -> Catal
     baseline = _baseline(reader)
     registries = _registries(reader, matrix)
     stacks = {stack: frozenset(registry.types) for stack, registry in registries.items()}
-    everything = sorted({*baseline, *(name for types in stacks.values() for name in types)})
+    somewhere = {*baseline, *(name for types in stacks.values() for name in types)}
+    unavailable = _unavailable(reader, somewhere)
+    everything = sorted(somewhere | unavailable.keys())
     if not reader.mistakes:
         reader.known = everything
     durations = _durations(reader)
+    families = _families(reader)
+    of_families = tuple(sorted({name for family in families.values() for name in family.types}))
     catalog = Catalog(
-        domains=_domains(reader, baseline, registries),
+        domains=_domains(reader, baseline, registries) | {name: one.domain for name, one in unavailable.items()},
         stacks=stacks,
-        lists={"baseline": baseline, "all": tuple(everything)} | _lists(reader),
-        families=_families(reader),
+        lists={"baseline": baseline, "families": of_families, "all": tuple(everything)} | _lists(reader),
+        families=families,
+        unavailable=unavailable,
         recipes=_recipes(reader, matrix),
         seconds=durations.seconds,
         default_seconds=durations.default_seconds,
@@ -196,6 +209,16 @@ def _registries(reader: _Reader, matrix: Matrix | None) -> dict[str, _Registry]:
     return registries
 
 
+def _unavailable(reader: _Reader, somewhere: Set[str]) -> dict[str, Unavailable]:
+    """The names that no package has. One that the baseline or a stack has can be run, and does not belong there."""
+    file = "unavailable.toml"
+    read = reader.read_rows(file, _Rows[Unavailable])
+    rows = _present(read)
+    for name in rows.keys() & somewhere:
+        reader.add(file, f"{name}: a model type of this name is in the baseline or in a stack")
+    return rows
+
+
 def _domains(reader: _Reader, baseline: Iterable[str], registries: Mapping[str, _Registry]) -> dict[str, Domain]:
     """The derived domains of the stacks, an earlier stack before a later one, corrected by hand."""
     file = "domains.toml"
@@ -228,7 +251,7 @@ def _lists(reader: _Reader) -> dict[str, tuple[str, ...]]:
     read = reader.read_rows(file, _Rows[tuple[str, ...]])
     rows = _present(read)
     for name, types in rows.items():
-        if name in ("baseline", "all"):
+        if name in ("baseline", "families", "all"):
             reader.add(file, f"{name}: a list of this name is built in")
         if not types:
             reader.add(file, f"{name}: empty")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from harness import ROOT
-from harness.catalog import Catalog
+from harness.catalog import Catalog, Unavailable
 from harness.documents import Document, check_document, read_data
 from harness.errors import suggest
 from harness.matrix import Matrix
@@ -54,15 +54,21 @@ class _File(Document):
 
 @dataclass(frozen=True)
 class Expectations:
-    """All rows, in the file's order."""
+    """All rows, in the file's order, and what needs none."""
 
     rows: tuple[Expectation, ...] = ()
+    unavailable: Mapping[str, Unavailable] = field(default_factory=dict)
+    """The types that nobody can run anywhere: data/unavailable.toml says it for all their cells."""
 
     def expected(self, key: CellKey) -> Expectation | None:
         """The row for this cell: one for its very stack before one for every stack."""
         model_type, backend, stack, api = key
         rows = self._by_cell
-        return rows.get((model_type, backend, stack, api)) or rows.get((model_type, backend, None, api))
+        found = rows.get((model_type, backend, stack, api)) or rows.get((model_type, backend, None, api))
+        if found is None and (row := self.unavailable.get(model_type)):
+            values = {"model_type": model_type, "backend": backend, "api": api}
+            return Expectation.model_validate({**values, "outcome": "not-applicable", "reason": row.reason})
+        return found
 
     @cached_property
     def _by_cell(self) -> dict[tuple[str, str, str | None, str], Expectation]:
@@ -83,7 +89,7 @@ def load_expectations(
     rows = data.get("cell") if isinstance(data, dict) else None
     tables = [row if isinstance(row, dict) else {} for row in rows] if isinstance(rows, list) else []
     also = [*_duplicates(tables), *_unknown_names(tables, matrix, catalog)]
-    return Expectations(check_document(data, _File, path, also=also).cell)
+    return Expectations(check_document(data, _File, path, also=also).cell, catalog.unavailable if catalog else {})
 
 
 def _duplicates(tables: list[dict[str, Any]]) -> list[str]:

@@ -208,11 +208,13 @@ def balanced(seconds: Mapping[str, float], count: int) -> list[list[str]]:
 
 
 def _planned(catalog: Catalog, model_type: str) -> PlannedType:
+    unavailable = catalog.unavailable.get(model_type)
     return PlannedType(
         model_type=model_type,
         domain=catalog.domains[model_type],
         families=catalog.families_of(model_type),
         recipe=catalog.recipes.get(model_type),
+        unavailable=unavailable.reason if unavailable else None,
         expected_seconds=catalog.expected_seconds(model_type),
     )
 

@@ -125,6 +125,8 @@ class PlannedType(Record):
     domain: Domain
     families: tuple[str, ...] = ()
     recipe: Recipe | None = None
+    unavailable: str | None = None
+    """Why nobody can run it here, where that is known beforehand: its cells say so, and nothing is started."""
     expected_seconds: float
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -138,20 +138,33 @@ class _Run:
     def _run_cells(self) -> Iterator[Cell]:
         done = {(cell.model_type, cell.api) for cell in self.cells}
         work = []
+        for cell in self._unavailable(done):
+            yield self._told(cell)
         # The longest first: what comes last should be short, so that the children end together.
         for planned in sorted(self.shard.types, key=lambda one: (-one.expected_seconds, one.model_type)):
             apis = tuple(api for api in self.plan.apis if (planned.model_type, api) not in done)
-            if apis:
+            if apis and planned.unavailable is None:
                 limits = self.execution
                 work.append(Work(planned, apis, limits.timeout_seconds, limits.child_memory_bytes))
-        total = len(self.shard.types) * len(self.plan.apis)
         for ended in Pool(self.jobs, self._perform, self._blank).run(work):
-            cell = self._cell(ended)
-            self.cells.append(cell)
-            why = f": {cell.reason.splitlines()[0]}" if cell.reason else ""
-            counted = f"{len(self.cells):>{len(str(total))}}/{total}"
-            _say(f"  {counted} {cell.model_type} {cell.api}: {cell.outcome}{why[:160]} ({cell.seconds:.1f} s)")
-            yield cell
+            yield self._told(self._cell(ended))
+
+    def _told(self, cell: Cell) -> Cell:
+        """Count the cell, and say what came of it."""
+        self.cells.append(cell)
+        total = len(self.shard.types) * len(self.plan.apis)
+        why = f": {cell.reason.splitlines()[0]}" if cell.reason else ""
+        counted = f"{len(self.cells):>{len(str(total))}}/{total}"
+        _say(f"  {counted} {cell.model_type} {cell.api}: {cell.outcome}{why[:160]} ({cell.seconds:.1f} s)")
+        return cell
+
+    def _unavailable(self, done: Set[tuple[str, Api]]) -> Iterator[Cell]:
+        """The cells of what nobody can run here, which is known beforehand: no child is started for them."""
+        for planned in self.shard.types:
+            for api in self.plan.apis:
+                if planned.unavailable is not None and (planned.model_type, api) not in done:
+                    blank = self._blank(Work(planned, (api,), 0, 0), api)
+                    yield blank.model_copy(update={"outcome": "not-applicable", "reason": planned.unavailable})
 
     def _perform(self, work: Work, scratch: Path, send: Send) -> None:
         """In the child: measure the cells of one type."""

@@ -218,7 +218,8 @@ def write_whole(root: Path, of: Plan, *others: Cell) -> None:
 
 def configuration(*rows: Expectation) -> Configuration:
     """The repository's, with these expectations in place of its own."""
-    return replace(load_configuration(), expectations=Expectations(rows))
+    own = load_configuration()
+    return replace(own, expectations=Expectations(rows, own.catalog.unavailable))
 
 
 def expectation(model_type: str, api: Api, outcome: Outcome = "failed", **changes: object) -> Expectation:

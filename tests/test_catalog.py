@@ -52,6 +52,21 @@ def test_the_lists_have_the_names_that_they_should(catalog: Catalog) -> None:
     assert catalog.stacks["current"] < set(catalog.lists["all"])
 
 
+def test_every_name_that_people_use_has_its_types(catalog: Catalog) -> None:
+    assert len(catalog.families) == 85
+    assert set(catalog.lists["families"]) == {name for family in catalog.families.values() for name in family.types}
+    assert len(catalog.lists["families"]) == 85  # three names are llama; Phi-4, DeepSeek and Donut are two types each
+    elsewhere = {"audioldm2", "vqgan", "graphsage", *catalog.unavailable}
+    beyond = [name for name, family in catalog.families.items() if set(family.types) & elsewhere]
+    assert len(catalog.families) - len(beyond) == 76
+
+
+def test_what_nobody_can_run_is_in_no_stack_and_in_a_domain(catalog: Catalog) -> None:
+    for name, row in catalog.unavailable.items():
+        assert catalog.domains[name] == row.domain
+        assert not any(name in types for types in catalog.stacks.values())
+
+
 def test_a_list_is_what_the_default_selection_names(catalog: Catalog) -> None:
     assert load_matrix().defaults.selection in catalog.lists
 
@@ -79,7 +94,7 @@ def test_types_are_in_the_domain_that_people_look_for_them_in(catalog: Catalog, 
 
 
 def test_several_names_are_one_architecture(catalog: Catalog) -> None:
-    assert catalog.families_of("llama") == ("Llama", "TinyLlama", "CodeLlama")
+    assert catalog.families_of("llama") == ("LLaMA", "TinyLlama", "CodeLlama")
     assert catalog.families_of("graphormer") == ()
 
 
@@ -150,6 +165,16 @@ def test_wrong_lists_are_told(root: Path) -> None:
     )
 
 
+def test_what_can_be_run_is_not_called_unavailable(root: Path) -> None:
+    append(root, "unavailable.toml", '[bert]\ndomain = "text"\nreason = "r"\n[new]\ndomain = "txt"\n')
+    domains = "'text', 'vision', 'vision-language', 'document', 'audio', 'time-series', 'biology', 'graph' or 'other'"
+    assert mistakes(root) == (
+        f"data/unavailable.toml: new.domain: Input should be {domains}, not 'txt'",
+        "data/unavailable.toml: new.reason: required, and not there",
+        "data/unavailable.toml: bert: a model type of this name is in the baseline or in a stack",
+    )
+
+
 def test_wrong_domains_are_told(root: Path) -> None:
     append(root, "domains.toml", 'txt = ["bert"]\ntime-series = ["patchts", "graphormer"]\n')
     assert mistakes(root) == (
@@ -208,8 +233,8 @@ def test_the_types_of_another_transformers_are_refused(root: Path) -> None:
 
 def test_a_default_selection_that_is_no_list_is_told(root: Path) -> None:
     path = root / "matrix.toml"
-    path.write_text(path.read_text().replace('selection = "twelve"', 'selection = "twelv"'))
-    assert mistakes(root) == ("matrix.toml: defaults.selection: no list 'twelv' (did you mean 'twelve'?)",)
+    path.write_text(path.read_text().replace('selection = "families"', 'selection = "familes"'))
+    assert mistakes(root) == ("matrix.toml: defaults.selection: no list 'familes' (did you mean 'families'?)",)
 
 
 def test_the_mistakes_of_all_files_are_told_at_once(root: Path) -> None:

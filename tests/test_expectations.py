@@ -54,7 +54,15 @@ ROW = '[[cell]]\nmodel_type = "bert"\nbackend = "cpu"\napi = "pipeline"\noutcome
 
 
 def test_the_repositorys_own_expectations_load() -> None:
-    assert load_configuration().expectations == load_expectations()
+    assert load_configuration().expectations.rows == load_expectations().rows
+
+
+def test_what_nobody_can_run_needs_no_row() -> None:
+    configuration = load_configuration()
+    for name, why in configuration.catalog.unavailable.items():
+        row = configuration.expectations.expected((name, "cpu", "current", "pipeline"))
+        assert row is not None
+        assert (row.outcome, row.reason) == ("not-applicable", why.reason)
 
 
 def test_a_file_without_rows_expects_nothing(tmp_path: Path) -> None:

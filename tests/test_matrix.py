@@ -97,12 +97,12 @@ def test_a_wrong_size_is_told(tmp_path: Path) -> None:
 
 
 def test_a_stack_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
-    path = edited(tmp_path, ('stacks = ["current"]', 'stacks = ["curent"]'))
+    path = edited(tmp_path, ('stacks = ["current"', 'stacks = ["curent"'))
     assert mistakes(path) == ("backends.cpu.stacks: no stack 'curent' (did you mean 'current'?)",)
 
 
 def test_a_stack_named_twice_is_told(tmp_path: Path) -> None:
-    path = edited(tmp_path, ('stacks = ["current"]', 'stacks = ["current", "current"]'))
+    path = edited(tmp_path, ('stacks = ["current"', 'stacks = ["current", "current"'))
     assert mistakes(path) == ("backends.cpu.stacks: 'current' stands there twice",)
 
 
@@ -120,7 +120,7 @@ def test_mistakes_of_all_kinds_are_told_at_once(tmp_path: Path) -> None:
     path = edited(
         tmp_path,
         ("jobs = 0", "jobs = -1"),
-        ('stacks = ["current"]', 'stacks = ["curent"]'),
+        ('stacks = ["current"', 'stacks = ["curent"'),
         ("base_image", "base_imgae"),
         ('memory = "8GiB"', 'memory = "1GiB"'),
         ("tolerance = 0.0", "tolerance = nan"),

@@ -63,12 +63,12 @@ def two_stacks() -> tuple[Matrix, Catalog]:
 
 def test_no_words_select_the_default_list() -> None:
     plan = planned()
-    assert types_of(plan) == sorted(CATALOG.lists["twelve"])
-    assert plan.selection == "list twelve"
+    assert types_of(plan) == sorted(CATALOG.lists["families"])
+    assert plan.selection == "list families"
 
 
 def test_spelling_the_default_out_is_the_same_plan() -> None:
-    assert planned("--list", "twelve").digest == planned().digest
+    assert planned("--list", "families").digest == planned().digest
 
 
 def test_types_families_and_lists_add_up() -> None:
@@ -79,7 +79,7 @@ def test_types_families_and_lists_add_up() -> None:
 
 
 def test_a_domain_only_keeps_what_is_in_it() -> None:
-    plan = planned("--domain", "audio,document")
+    plan = planned("--list", "twelve", "--domain", "audio,document")
     assert types_of(plan) == ["layoutlm", "wav2vec2", "whisper"]
     assert plan.selection == "list twelve --domain audio --domain document"
     assert types_of(planned("--types", "bert,vit", "--domain", "vision")) == ["vit"]
@@ -94,9 +94,20 @@ def test_a_planned_type_carries_what_the_catalog_says() -> None:
     (shard,) = planned("--types", "llama").shards
     (llama,) = shard.types
     assert llama.domain == "text"
-    assert llama.families == ("Llama", "TinyLlama", "CodeLlama")
+    assert llama.families == ("LLaMA", "TinyLlama", "CodeLlama")
     assert llama.expected_seconds == CATALOG.expected_seconds("llama")
     assert llama.recipe == CATALOG.recipes.get("llama")
+
+
+def test_what_nobody_can_run_is_planned_with_its_reason() -> None:
+    (shard,) = planned("--types", "orca-3").shards
+    assert shard.stack == "current"
+    assert shard.types[0].unavailable == CATALOG.unavailable["orca-3"].reason
+
+
+def test_a_type_of_another_library_is_planned_on_the_stack_that_has_it() -> None:
+    places = {shard.stack: set(shard.model_types) for shard in planned().shards}
+    assert places["outside"] == {"audioldm2", "graphsage", "vqgan"}
 
 
 def test_the_container_is_told_the_limits_of_its_backend() -> None:
@@ -247,8 +258,8 @@ def test_the_whole_message_says_what_it_is_about() -> None:
         (["--shard", "-1/2"], "--shard: '-1/2' is not K/N, as 1/4, nor the id of a shard"),
         (["--shard", "1/0"], "--shard: '1/0': there is no such split"),
         (["--shards", "0"], "--shards: 0 is less than 1"),
-        (["--shards", "13"], "13 shards, but only 12 types: list twelve"),
-        (["--shard", "1/13"], "13 shards, but only 12 types: list twelve"),
+        (["--shards", "13", "--list", "twelve"], "13 shards, but only 12 types: list twelve"),
+        (["--shard", "1/13", "--list", "twelve"], "13 shards, but only 12 types: list twelve"),
         (["--types", "bert", "--domain", "audio"], "--types bert --domain audio: no type is left"),
     ],
 )
@@ -266,9 +277,9 @@ def test_an_option_with_nothing_in_it_is_not_taken_for_no_option() -> None:
 
 
 def test_the_verb_prints_a_ci_matrix(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_verb("--backend", "cpu", "--shards", "2") == 0
+    assert run_verb("--backend", "cpu", "--list", "twelve", "--shards", "2") == 0
     printed = json.loads(capsys.readouterr().out)
-    plan = planned("--shards", "2")
+    plan = planned("--list", "twelve", "--shards", "2")
     assert printed == ci_matrix(plan, plan.shards)
     assert printed["plan_digest"] == plan.digest
     seconds = [sum(one.expected_seconds for one in shard.types) for shard in plan.shards]

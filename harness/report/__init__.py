@@ -61,7 +61,7 @@ def build(
     configuration = configuration or load_configuration()
     merged = merge(results_dir, plan)
     judged = judge(merged, configuration.expectations, dict(configuration.catalog.domains))
-    report = assemble(merged, judged, configuration.matrix.backends, baseline)
+    report = assemble(merged, judged, configuration.matrix.backends, configuration.catalog.families, baseline=baseline)
     write_atomically(out_dir / MATRIX_FILE, report.to_document())
     # Read back: what is written from it can say nothing that is not in it.
     report = MatrixReport.read(out_dir / MATRIX_FILE)

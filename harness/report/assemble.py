@@ -1,10 +1,12 @@
 """A MatrixReport from what was merged and judged: counts, clusters, environments, shards, the verdict."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from harness.catalog import Family
 from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, EXIT_JUDGED_BAD
 from harness.records import Environment
+from harness.report.families import family_rows, family_totals
 from harness.report.judge import Judged, compare
 from harness.report.merge import Merged, Planned, place_of
 from harness.report.model import (
@@ -23,9 +25,14 @@ from harness.results import NOTES
 
 
 def assemble(
-    merged: Merged, judged: Judged, backends: Iterable[str], baseline: MatrixReport | None = None
+    merged: Merged,
+    judged: Judged,
+    backends: Iterable[str],
+    families: Mapping[str, Family],
+    baseline: MatrixReport | None = None,
 ) -> MatrixReport:
-    """The whole of matrix.json. ``backends`` are those that matrix.toml knows."""
+    """The whole of matrix.json. ``backends`` and ``families`` are those that matrix.toml and data/ know."""
+    rows = family_rows(judged.cells, families)
     planned = {place_of(shard)[0] for plan in merged.plans for shard in plan.shards}
     started = sorted(one.header.started_at for one in merged.shards.values() if one.header)
     changes = compare(judged.cells, baseline) if baseline else None
@@ -47,6 +54,8 @@ def assemble(
         notes=tuple(merged.notes),
         suggestions=judged.suggestions,
         baseline=changes,
+        families=rows,
+        family_totals=family_totals(rows),
         clusters=clusters(judged.cells),
         environments=_environments(merged),
         shards=tuple(_shard(merged, plan, shard) for plan in merged.plans for shard in plan.shards),

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from harness.report.model import UNEXPECTED, MatrixCell, MatrixReport
-from harness.report.words import API_TITLES, SYMBOLS, headline, p50, passed, seconds
+from harness.report.model import UNEXPECTED, FamilyResult, MatrixCell, MatrixReport
+from harness.report.words import API_TITLES, SYMBOLS, families_passed, family_verdict, headline, p50, passed, seconds
 from harness.text import clean, first_line
 
 _MOST_LISTED: Final = 50
@@ -22,6 +22,7 @@ def render(report: MatrixReport) -> str:
         *_totals(report),
         *_unexpected(report),
         *_changes(report),
+        *_families(report),
         *_matrix(report),
         *_clusters(report),
         *_tested_with(report),
@@ -92,6 +93,32 @@ def _changes(report: MatrixReport) -> Iterator[str]:
                 f"`{_code(one.model_type)}` {one.api} on {one.backend}/{one.stack}: {one.before} → {one.after}"
                 for one in members
             )
+
+
+def _families(report: MatrixReport) -> Iterator[str]:
+    if not report.families:
+        return
+    yield f"## Families ({len(report.families)})\n"
+    yield "The names that people use; several may be one model type.\n"
+    yield _list(families_passed(total) for total in report.family_totals)
+    columns = [(one.backend, one.api) for one in report.families[0].results]
+    yield _table(
+        ("name", "model types", *(f"{backend} {API_TITLES[api]}" for backend, api in columns), "note"),
+        [
+            (
+                _text(row.name),
+                ", ".join(f"`{_code(one)}`" for one in row.types),
+                *(_text(_family_result(result)) for result in row.results),
+                _text(row.note),
+            )
+            for row in report.families
+        ],
+    )
+
+
+def _family_result(result: FamilyResult) -> str:
+    reason = f" ({first_line(result.reason)})" if result.reason else ""
+    return family_verdict(result) + reason
 
 
 def _matrix(report: MatrixReport) -> Iterator[str]:

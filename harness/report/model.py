@@ -170,6 +170,42 @@ class Totals(Counts):
     groups: tuple[Group, ...]
 
 
+class FamilyResult(Record):
+    """What came of a family on one backend through one API: the best stack of each of its types."""
+
+    backend: str
+    api: Api
+    passed: bool
+    """All its types were planned, and passed."""
+    stand_ins: tuple[str, ...] = ()
+    """Where it passed: processors that are not the type's own, each with the reason."""
+    outcomes: dict[str, str]
+    """By type: the verdict, or ``not planned``."""
+    reason: str = ""
+    """Of the first type that did not pass."""
+
+
+class FamilyRow(Record):
+    """A name that people use."""
+
+    name: str
+    types: tuple[str, ...]
+    note: str
+    results: tuple[FamilyResult, ...]
+
+
+class FamilyTotal(Record):
+    """How the names, and the distinct types behind them, came out on one backend through one API."""
+
+    backend: str
+    api: Api
+    names: int
+    names_passed: int
+    names_passed_with_stand_in: int
+    types: int
+    types_passed: int
+
+
 class Change(Record):
     """A cell that is not what it was in the baseline."""
 
@@ -220,6 +256,8 @@ class MatrixReport(Record):
     suggestions: tuple[str, ...]
     """For each unexpected cell, the row to add to data/expectations.toml, to change or to remove."""
     baseline: BaselineComparison | None = None
+    families: tuple[FamilyRow, ...]
+    family_totals: tuple[FamilyTotal, ...]
     clusters: tuple[Cluster, ...]
     environments: tuple[MatrixEnvironment, ...]
     shards: tuple[MatrixShard, ...]

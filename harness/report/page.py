@@ -20,7 +20,17 @@ from markupsafe import Markup
 from harness.records import Api, Domain, Outcome
 from harness.report.details import KEY_PACKAGES, details
 from harness.report.model import UNEXPECTED, Counts, MatrixCell, MatrixReport
-from harness.report.words import API_TITLES, SYMBOLS, headline, p50, passed, seconds, size
+from harness.report.words import (
+    API_TITLES,
+    SYMBOLS,
+    families_passed,
+    family_verdict,
+    headline,
+    p50,
+    passed,
+    seconds,
+    size,
+)
 from harness.text import clean, clean_all, first_line
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -78,6 +88,9 @@ def render(report: MatrixReport) -> str:
         rows=_rows(report),
         unexpected=[cell for cell in report.cells if cell.judgement in UNEXPECTED],
         domains=sorted({cell.domain for cell in report.cells if cell.domain}),
+        family_columns=[(one.backend, one.api) for one in report.families[0].results] if report.families else [],
+        families_passed=families_passed,
+        family_verdict=family_verdict,
         segments=_segments,
         link=_link,
         symbols=SYMBOLS,

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.model import UNEXPECTED, Change, MatrixReport
-from harness.report.words import SYMBOLS, headline, passed
+from harness.report.words import SYMBOLS, families_passed, headline, passed
 from harness.text import clean, first_line
 
 _MOST_LISTED: Final = 20
@@ -20,6 +20,8 @@ def show(report: MatrixReport, page: Path, console: Console | None = None) -> No
     console.print()
     console.print(_totals(report))
     console.print(f"{passed(report.totals)} ({report.note}).")
+    for total in report.family_totals:
+        console.print(Text(f"Families, {families_passed(total)}."))
     if report.backends_not_planned:
         console.print(f"Not planned: {', '.join(report.backends_not_planned)}.")
     _list(console, "Notes", [Text(clean(one)) for one in report.notes])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from harness.records import Outcome
-from harness.report.model import UNEXPECTED, Counts, MatrixCell, MatrixReport
+from harness.report.model import UNEXPECTED, Counts, FamilyResult, FamilyTotal, MatrixCell, MatrixReport
 
 SYMBOLS: Final[Mapping[Outcome, str]] = {
     "passed": "✓",
@@ -56,6 +56,25 @@ def passed(counts: Counts) -> str:
         f"{total:,} of {counts.cells:,} cells passed: {counts.passed_as_shipped:,} as shipped, "
         f"{counts.passed_with_repair:,} with a repair"
     )
+
+
+def families_passed(total: FamilyTotal) -> str:
+    """``cpu pipeline(): 60 of 85 names passed, and 2 with a stand-in; 61 of 85 distinct types``."""
+    stand_in = f", and {total.names_passed_with_stand_in} with a stand-in" if total.names_passed_with_stand_in else ""
+    return (
+        f"{total.backend} {API_TITLES[total.api]}: {total.names_passed} of {total.names} names passed{stand_in}; "
+        f"{total.types_passed} of {total.types} distinct types"
+    )
+
+
+def family_verdict(result: FamilyResult) -> str:
+    """``passed``, ``passed with a stand-in``, or what became of each type that did not."""
+    verdicts = list(dict.fromkeys(result.outcomes.values()))
+    if result.passed:
+        return f"{', '.join(verdicts)}{' with a stand-in' if result.stand_ins else ''}"
+    if len(verdicts) == 1:
+        return verdicts[0]
+    return ", ".join(f"{name}: {verdict}" for name, verdict in result.outcomes.items())
 
 
 def headline(report: MatrixReport) -> str:
