@@ -5,14 +5,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import miniatures
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
+import miniatures
 from harness import report
 
 pytestmark = pytest.mark.browser
@@ -106,6 +106,7 @@ def test_filters_leave_what_fits_all_of_them(opened: webdriver.Chrome) -> None:
     choose(opened, "domain", "vision")
     assert shown(opened) == []
     opened.find_element(By.CSS_SELECTOR, "#filters button[type='reset']").click()
+    WebDriverWait(opened, 5).until(lambda browser: shown(browser))  # the page applies it after the event
     assert shown(opened) == list(TYPES)
 
 

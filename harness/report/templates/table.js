@@ -123,6 +123,7 @@ function setUpTable() {
   });
 
   filters.addEventListener("input", apply);
+  filters.addEventListener("change", apply);  // some assistive tools and drivers send "input" before a choice is made
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.addEventListener("reset", () => setTimeout(apply));
   filters.hidden = false;
