@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -60,9 +61,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(browser: webdriver.Chrome, page: Path) -> webdriver.Chrome:
     browser.get("about:blank")
-    browser.get_log("performance")
+    log(browser, "performance")  # emptied: what comes after it is of this page
     browser.get(page.as_uri())
     return browser
+
+
+def log(browser: Any, kind: str) -> list[dict[str, Any]]:
+    """What the browser has noted since it was last asked."""
+    noted: list[dict[str, Any]] = browser.get_log(kind)
+    return noted
 
 
 def shown(browser: webdriver.Chrome) -> list[str]:
@@ -79,7 +86,7 @@ def heading(browser: webdriver.Chrome, key: str) -> WebElement:
 
 
 def test_the_page_asks_for_nothing_but_itself(opened: webdriver.Chrome, page: Path) -> None:
-    events = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
+    events = [json.loads(entry["message"])["message"] for entry in log(opened, "performance")]
     asked = {one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"}
     assert asked == {page.as_uri()}
 
@@ -106,7 +113,7 @@ def test_filters_leave_what_fits_all_of_them(opened: webdriver.Chrome) -> None:
     choose(opened, "domain", "vision")
     assert shown(opened) == []
     opened.find_element(By.CSS_SELECTOR, "#filters button[type='reset']").click()
-    WebDriverWait(opened, 5).until(lambda browser: shown(browser))  # the page applies it after the event
+    WebDriverWait(opened, 5).until(shown)  # the page applies it after the event
     assert shown(opened) == list(TYPES)
 
 
@@ -140,4 +147,4 @@ def test_the_note_on_synthetic_weights_stands_on_the_page_and_in_a_cell(opened: 
 
 
 def test_nothing_is_said_in_the_browsers_console(opened: webdriver.Chrome) -> None:
-    assert opened.get_log("browser") == []
+    assert log(opened, "browser") == []
