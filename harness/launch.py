@@ -28,6 +28,7 @@ from harness.errors import (
     EnvironmentBrokenError,
     UsageError,
 )
+from harness.gpus import Gpus, parse_gpus
 from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
 from harness.plan import Selection, make_plan, pick_shards, read_plan, write_plan
 from harness.records import Plan, Shard
@@ -51,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", choices=CHOICES, default="auto", help="default: auto, Docker where it works")
     group.add_argument("--jobs", type=int, metavar="N", help="children at a time (0: one per core)")
     group.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell")
+    group.add_argument(
+        "--gpus", metavar="G", help='which GPUs: all, a number, or "device=0,2"; default: gpus of matrix.toml'
+    )
+    group.add_argument(
+        "--allow-no-device", action="store_true", help="exit code 0, and not 3, where the backend's device is missing"
+    )
     group.add_argument("--resume", action="store_true", help="measure only what is not measured yet")
     group.add_argument("--out", type=Path, metavar="DIR", help="where results go; their report is in DIR/report")
     add_override_arguments(parser)
@@ -74,7 +81,9 @@ def main(options: argparse.Namespace) -> int:
     engine, runtimes = prepare(options.engine, [Build.of(matrix, options.backend, stack, bundle) for stack in stacks])
     ready = dict(zip(stacks, runtimes, strict=True))
     say(f"engine: {engine.name}; {', '.join(runtime.label for runtime in runtimes)}")
-    worst = _run_shards(plan, shards, ready, results, run_words, matrix.backends[options.backend].limits)
+    row = matrix.backends[options.backend]
+    gpus = None if row.gpus is None else parse_gpus(options.gpus or row.gpus)
+    worst = _run_shards(plan, shards, ready, results, run_words, row.limits, gpus)
 
     if len(shards) < len(plan.shards):
         named = f" --plan {options.plan}" if options.plan else ""
@@ -112,13 +121,21 @@ def _run_words(options: argparse.Namespace, matrix: Matrix) -> tuple[str, ...]:
     mistakes = []
     if options.jobs is not None and options.jobs < 0:
         mistakes.append(f"--jobs: {options.jobs} is less than 0")
+    if options.gpus is not None:
+        if options.backend in matrix.backends and matrix.backends[options.backend].gpus is None:
+            mistakes.append(f"--gpus: the backend {options.backend} uses none")
+        try:
+            parse_gpus(options.gpus)
+        except ValueError as error:
+            mistakes.append(f"--gpus: {error}, not {options.gpus!r}")
     if options.timeout is not None and not options.timeout > 0:
         mistakes.append(f"--timeout: {options.timeout:g} is not more than 0")
     if mistakes:
         raise UsageError("nothing was started", mistakes=mistakes)
     jobs = matrix.defaults.jobs if options.jobs is None else options.jobs
     timeout = () if options.timeout is None else ("--timeout", f"{options.timeout:g}")
-    return ("--jobs", str(jobs), *timeout, *(("--resume",) if options.resume else ()))
+    flags = [f"--{name}" for name in ("resume", "allow-no-device") if getattr(options, name.replace("-", "_"))]
+    return ("--jobs", str(jobs), *timeout, *flags)
 
 
 def _check_same_plan(plan: Plan, folders: Sequence[Path]) -> None:
@@ -139,6 +156,7 @@ def _run_shards(
     results: Path,
     words: tuple[str, ...],
     limits: Limits,
+    gpus: Gpus | None,
 ) -> int:
     """Run each shard; the first exit code that is not 0. A shard that broke does not keep others from running."""
     worst = EXIT_FINE
@@ -147,7 +165,7 @@ def _run_shards(
         _lay_out(folder, plan, keep="--resume" in words)
         started = time.monotonic()
         try:
-            ended = ready[shard.stack].run(Job(shard=shard.id, folder=folder, words=words, limits=limits))
+            ended = ready[shard.stack].run(Job(shard=shard.id, folder=folder, words=words, limits=limits, gpus=gpus))
         except KeyboardInterrupt:
             say(f"\n{shard.id}: cut off; what was measured is in {folder}, and --resume goes on from there")
             raise

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness import ROOT
 from harness.documents import Document, check_document, read_data
 from harness.errors import UsageError, suggest
+from harness.gpus import parse_gpus
 from harness.records import RuntimeName
 
 _UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -33,6 +34,15 @@ TorchBuild = Literal["cpu", "pypi"]
 """``cpu``: PyTorch's own CPU wheels; ``pypi``: PyPI's build, which brings CUDA on Linux."""
 Size = Annotated[int, BeforeValidator(parse_size)]
 """Bytes, written as ``"8GiB"``."""
+
+
+# A word of a shell command in an image's build.
+SystemPackage = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]*$")]
+
+
+def _gpus(text: str) -> str:
+    parse_gpus(text)
+    return text
 
 
 class Defaults(Document):
@@ -67,6 +77,8 @@ class Limits(Document):
 
     memory: Size
     child_memory: Size
+    device_memory: Size | None = None
+    """Of the backend's device, for one child; absent where the device has no memory of its own."""
     tmpfs: Size
     shm: Size
     pids: Annotated[int, Field(ge=16)]
@@ -80,9 +92,15 @@ class Backend(Document):
     stacks: Annotated[tuple[str, ...], Field(min_length=1)]
     """By preference: a type is planned on the first that has it."""
     base_image: str
+    system_packages: tuple[SystemPackage, ...] = ()
+    """Debian packages to install on the base image, such as the Python that it lacks."""
     torch: TorchBuild
     runtime: RuntimeName
     device: str
+    gpus: Annotated[str, AfterValidator(_gpus)] | None = None
+    """Which GPUs a container is given; absent: none."""
+    runs_on: tuple[str, ...] = ("ubuntu-24.04",)
+    """Labels of the CI runners that can run it."""
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     limits: Limits
 
@@ -181,7 +199,10 @@ def with_overrides(matrix: Matrix, environ: Mapping[str, str]) -> Matrix:
     if build and build not in builds:
         raise UsageError(f"MATRIX_TORCH_BUILD: Input should be {' or '.join(map(repr, builds))}, not {build!r}")
 
-    backend_changes = _set(base_image=environ.get("MATRIX_BASE_IMAGE"), torch=build)
+    base_image = environ.get("MATRIX_BASE_IMAGE")
+    backend_changes: dict[str, Any] = _set(base_image=base_image, torch=build)
+    if base_image:
+        backend_changes["system_packages"] = ()  # what the file's base image lacks says nothing of another one
     index_changes = _set(python=environ.get("MATRIX_PYTHON_INDEX"), torch_cpu=environ.get("MATRIX_TORCH_INDEX"))
     bundle = environ.get("MATRIX_CA_BUNDLE")
     return matrix.model_copy(

@@ -59,11 +59,11 @@ def main(options: argparse.Namespace) -> int:
     shards = pick_shards(plan, selection.shard)
     if options.out:
         write_plan(plan, options.out)
-    sys.stdout.write(json.dumps(ci_matrix(plan, shards)) + "\n")
+    sys.stdout.write(json.dumps(ci_matrix(plan, shards, configuration.matrix)) + "\n")
     return 0
 
 
-def ci_matrix(plan: Plan, shards: Iterable[Shard]) -> dict[str, Any]:
+def ci_matrix(plan: Plan, shards: Iterable[Shard], matrix: Matrix) -> dict[str, Any]:
     """What a CI system needs to start a job per shard; ``include`` is GitHub's word for it."""
     include = [
         {
@@ -71,6 +71,7 @@ def ci_matrix(plan: Plan, shards: Iterable[Shard]) -> dict[str, Any]:
             "stack": shard.stack,
             "shard": position(shard),
             "id": shard.id,
+            "runs_on": list(matrix.backends[shard.backend].runs_on),
             "types": len(shard.types),
             "expected_seconds": round(sum(planned.expected_seconds for planned in shard.types), 1),
         }
@@ -226,4 +227,5 @@ def _execution(backend: Backend) -> Execution:
         tolerance=backend.tolerance,
         timeout_seconds=backend.limits.timeout_seconds,
         child_memory_bytes=backend.limits.child_memory,
+        device_memory_bytes=backend.limits.device_memory,
     )

@@ -155,6 +155,8 @@ class Execution(Record):
     """For one cell."""
     child_memory_bytes: int
     """Private memory that one child may take."""
+    device_memory_bytes: int | None = None
+    """The device's memory that one child may take; absent: no limit, or no memory of its own."""
 
 
 class Plan(Record):
@@ -182,6 +184,26 @@ class Plan(Record):
 # --- results: what comes out --------------------------------------------------------------------------
 
 
+class Device(Record):
+    """What a shard ran on besides the CPU, as its runtime and its driver describe it."""
+
+    name: str
+    id: str | None = None
+    """The same for the same piece of hardware: a GPU's UUID."""
+    capability: str | None = None
+    """What kernels must be built for: the compute capability."""
+    memory_bytes: int | None = None
+    free_bytes: int | None = None
+    """When the run began."""
+    driver: str | None = None
+    versions: dict[str, str] = {}
+    """Of the runtime's libraries: CUDA, cuDNN, …"""
+    count: int = 1
+    """Of such devices that the run saw; it uses the first."""
+    shared_with: tuple[str, ...] = ()
+    """Other processes that used it when the run began."""
+
+
 class Environment(Record):
     """Where a shard was measured. Two of them within one backend and stack do not belong together."""
 
@@ -199,6 +221,10 @@ class Environment(Record):
     """What the run may use: the container's limit, or the machine's memory."""
     threads_per_child: int
     jobs: int
+    device: Device | None = None
+    """Absent: the CPU."""
+    no_device: str | None = None
+    """Why the backend's device is not there, where it is not."""
 
     @property
     def digest(self) -> str:

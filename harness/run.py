@@ -5,6 +5,7 @@ the outcomes: judging them is the report's work.
 """
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -17,12 +18,14 @@ from typing import Any, NoReturn
 
 from harness import junit, results
 from harness.canaries import canary_work, expected_of
+from harness.device import REASON_VARIABLE, children_that_fit, described, find_device
 from harness.diagnose import diagnose_death
 from harness.documents import read_document
 from harness.environment import describe, peak_memory, usable_cores, usable_memory
 from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, UsageError, suggest
+from harness.no_device import NoDeviceError
 from harness.pool import Ended, Pool, Send, Work
-from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, Shard
+from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, PlannedType, Shard
 
 _OUTCOME_OF_DEATH: dict[str, Outcome] = {
     "exit": "crashed",
@@ -41,10 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="children at a time (0: one per core)")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell, in place of the plan's")
     parser.add_argument("--resume", action="store_true", help="keep the cells that are there; measure the others")
+    parser.add_argument(
+        "--allow-no-device", action="store_true", help="exit code 0, and not 3, where the backend's device is missing"
+    )
 
 
 def main(options: argparse.Namespace) -> int:
-    """Measure the shard; 3 where the canaries show that its results prove nothing."""
+    """Measure the shard; 3 where its device is missing, or the canaries show that its results prove nothing."""
     plan = read_document(options.plan, Plan)
     shard = _shard(plan, options.shard)
     execution = plan.backends[shard.backend]
@@ -55,7 +61,9 @@ def main(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _interrupt)  # what a stopped container gets: the clean way out, as for Ctrl-C
     # Scratch space first: a machine without any is to be told before minutes are spent.
     tempfile.gettempdir()
-    return _Run(plan, shard, execution, options.jobs or usable_cores(), options.out).measure(resume=options.resume)
+    run = _Run(plan, shard, execution, options.jobs or usable_cores(), options.out)
+    code = run.measure(resume=options.resume)
+    return EXIT_FINE if run.no_device and options.allow_no_device else code
 
 
 class _Run:
@@ -64,6 +72,7 @@ class _Run:
     def __init__(self, plan: Plan, shard: Shard, execution: Execution, jobs: int, out: Path) -> None:
         self.plan, self.shard, self.execution, self.jobs, self.out = plan, shard, execution, jobs, out
         self.started = time.monotonic()
+        self.no_device: str | None = None
         self.canaries: list[Canary] = []
         self.cells: list[Cell] = []
 
@@ -78,17 +87,20 @@ class _Run:
         kept = results.resume(path, header) if resume else ()
         self.cells.extend(kept)
         _say(f"{self.shard.id}: {len(self.shard.types)} model types, {self.jobs} at a time; importing …")
-        warm()
+        if REASON_VARIABLE not in os.environ:
+            warm()
         import_seconds = time.monotonic() - self.started
         _say(f"ready after {import_seconds:.1f} s")
+        header = header.model_copy(update={"environment": self._with_device(environment)})
         with results.ResultsWriter(path, append=bool(kept)) as writer:
             if not kept:
                 writer.write(header)
-            for canary in self._run_canaries():
-                writer.write(canary)
+            if self.no_device is None:
+                for canary in self._run_canaries():
+                    writer.write(canary)
             void = self._void()
             if void is None:
-                for cell in self._run_cells():
+                for cell in self._run_cells() if self.no_device is None else self._cells_without_device():
                     writer.write(cell)
             writer.write(self._footer(void, import_seconds))
         results.write_metrics(self.out)
@@ -97,7 +109,39 @@ class _Run:
         if void is not None:
             _say(f"VOID: {void}")
             return EXIT_ENVIRONMENT
+        if self.no_device is not None:
+            _say(f"NO DEVICE: {self.no_device}")
+            return EXIT_ENVIRONMENT
         return EXIT_FINE
+
+    def _with_device(self, environment: Environment) -> Environment:
+        """The environment with the backend's device, or why there is none; fewer children where it is small."""
+        try:
+            device = find_device(self.execution)
+        except NoDeviceError as error:
+            self.no_device = str(error)
+            return environment.model_copy(update={"no_device": self.no_device})
+        if device is None:
+            return environment
+        _say(f"device: {described(device)}")
+        fit = children_that_fit(device, self.execution)
+        if fit < self.jobs:
+            _say(f"{fit} children at a time, and not {self.jobs}: so many fit into the device's free memory")
+            self.jobs = fit
+        return environment.model_copy(update={"device": device, "jobs": self.jobs})
+
+    def _cells_without_device(self) -> Iterator[Cell]:
+        """A cell for all that is still to be measured, so that nothing vanishes; nothing runs elsewhere instead."""
+        done = {(cell.model_type, cell.api) for cell in self.cells}
+        for cell in self._unavailable(done):
+            yield self._told(cell)
+        for planned in self.shard.types:
+            for api in self.plan.apis:
+                if planned.unavailable is None and (planned.model_type, api) not in done:
+                    blank = self._blank(planned, api)
+                    cell = blank.model_copy(update={"outcome": "no-device", "reason": str(self.no_device)})
+                    self.cells.append(cell)  # and not told one by one: the reason is the same for all
+                    yield cell
 
     def _header(self, environment: Environment) -> Header:
         return Header(
@@ -113,7 +157,7 @@ class _Run:
         )
 
     def _run_canaries(self) -> Iterator[Canary]:
-        for ended in Pool(self.jobs, self._perform, self._blank).run(canary_work(self.execution)):
+        for ended in Pool(self.jobs, self._perform, self._unheard).run(canary_work(self.execution)):
             cell = self._cell(ended)
             expected = expected_of(str(ended.work.canary))
             canary = Canary(
@@ -146,7 +190,7 @@ class _Run:
             if apis and planned.unavailable is None:
                 limits = self.execution
                 work.append(Work(planned, apis, limits.timeout_seconds, limits.child_memory_bytes))
-        for ended in Pool(self.jobs, self._perform, self._blank).run(work):
+        for ended in Pool(self.jobs, self._perform, self._unheard).run(work):
             yield self._told(self._cell(ended))
 
     def _told(self, cell: Cell) -> Cell:
@@ -163,7 +207,7 @@ class _Run:
         for planned in self.shard.types:
             for api in self.plan.apis:
                 if planned.unavailable is not None and (planned.model_type, api) not in done:
-                    blank = self._blank(Work(planned, (api,), 0, 0), api)
+                    blank = self._blank(planned, api)
                     yield blank.model_copy(update={"outcome": "not-applicable", "reason": planned.unavailable})
 
     def _perform(self, work: Work, scratch: Path, send: Send) -> None:
@@ -172,9 +216,11 @@ class _Run:
 
         run_type(self.shard, work, self.execution, scratch, send, self._reproduce(work.planned.model_type))
 
-    def _blank(self, work: Work, api: Api) -> Cell:
+    def _unheard(self, work: Work, api: Api) -> Cell:
         """The cell of a child that died before it said anything."""
-        planned = work.planned
+        return self._blank(work.planned, api)
+
+    def _blank(self, planned: PlannedType, api: Api) -> Cell:
         return Cell(
             model_type=planned.model_type,
             domain=planned.domain,

@@ -239,7 +239,7 @@ def test_a_default_selection_that_is_no_list_is_told(root: Path) -> None:
 
 def test_the_mistakes_of_all_files_are_told_at_once(root: Path) -> None:
     path = root / "matrix.toml"
-    path.write_text(path.read_text().replace("pids", "pid"))
+    path.write_text(path.read_text().replace("pids", "pid", 1))
     (root / "data/recipes/text.toml").write_text('[brt]\nreason = "r"\n')
     (root / "data/lists.toml").write_text("twelve = [")
     append(root, "expectations.toml", '[[cell]]\nmodel_type = "brt"\n')

@@ -49,6 +49,15 @@ def test_a_first_build_makes_three_images_and_a_second_one_none(engine: FakeEngi
     assert engine.times("POST /build") == 3
 
 
+def test_packages_that_the_base_lacks_are_a_layer_of_their_own_below_torch(engine: FakeEngine, build: Build) -> None:
+    engine.images[BASE] = "sha256:base"
+    prepare(dataclasses.replace(build, system_packages=("python3", "gcc")))
+    assert engine.times("POST /build") == 4
+    system, torch, *_ = (tag for tag in engine.images if tag != BASE)
+    assert system.startswith("model-matrix/system:")
+    assert torch.startswith("model-matrix/torch:")
+
+
 def test_changed_pins_of_the_stack_leave_torch_alone(engine: FakeEngine, build: Build) -> None:
     engine.images[BASE] = "sha256:base"
     first = prepare(build)

@@ -1,5 +1,6 @@
 """The local engine with a uv that misbehaves, and children that end in every way."""
 
+import dataclasses
 import os
 import signal
 import stat
@@ -16,6 +17,7 @@ from harness.engine.images import Build
 from harness.engine.local import COMPLETE, Environment, LocalEngine
 from harness.engine.runtime import Job
 from harness.errors import EnvironmentBrokenError
+from harness.gpus import Gpus
 from harness.matrix import Limits
 
 # Makes an environment whose python is the shell script that the test wrote; logs its words; fails on demand.
@@ -117,6 +119,14 @@ def test_the_child_gets_what_an_image_would_set(log: Path, build: Build, tmp_pat
     for line in ("HARNESS_ENGINE=local", "HARNESS_TORCH_BUILD=pypi", "HARNESS_STACK=mine", "HF_HUB_OFFLINE=1"):
         assert line in seen.splitlines()
     assert f"--plan {tmp_path}/plan.json --shard cpu/mine/1of1 --out {tmp_path} --jobs 1" in seen
+
+
+def test_gpus_that_are_named_are_all_that_the_child_sees(build: Build, tmp_path: Path) -> None:
+    out = tmp_path / "seen"
+    python = script(tmp_path / "child", f'#!/bin/sh\necho "${{CUDA_VISIBLE_DEVICES-all}}" >> {out}\n')
+    for gpus in (Gpus(), Gpus(ids=("1",)), None):
+        environment(python, build).run(dataclasses.replace(job(tmp_path), gpus=gpus))
+    assert out.read_text().split() == ["all", "1", "all"]
 
 
 @pytest.mark.parametrize(("ending", "code"), [("exit 3", 3), ("kill -SEGV $$", 139), ("kill -KILL $$", 137)])

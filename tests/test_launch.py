@@ -12,6 +12,7 @@ from harness import ROOT, __main__, launch, report
 from harness.engine.images import Build
 from harness.engine.runtime import Ended, Engine, Job, Runtime
 from harness.errors import EnvironmentBrokenError
+from harness.gpus import Gpus
 from harness.records import EngineName, Plan
 
 SMALL = ("cpu", "--types", "bert,gpt2")
@@ -104,6 +105,17 @@ def test_words_for_the_run_go_on_to_it(engine: Stand, reported: list[Path], tmp_
     assert engine.jobs[0].words == ("--jobs", "3", "--timeout", "7.5")
 
 
+def test_gpus_go_to_the_shard_that_needs_them_and_to_no_other(
+    engine: Stand, reported: list[Path], tmp_path: Path
+) -> None:
+    assert launched(tmp_path, *SMALL) == 0
+    assert launched(tmp_path, "cuda", "--types", "bert", "--allow-no-device") == 0
+    assert launched(tmp_path, "cuda", "--types", "bert", "--gpus", "device=1") == 0
+    assert [job.gpus for job in engine.jobs] == [None, Gpus(), Gpus(ids=("1",))]
+    assert engine.jobs[1].words[-1] == "--allow-no-device"
+    assert "--allow-no-device" not in engine.jobs[2].words
+
+
 def plan_file(tmp_path: Path, *words: str) -> Path:
     path = tmp_path / "given.json"
     assert __main__.main(["plan", "--backend", "cpu", *words, "--out", str(path)]) == 0
@@ -177,6 +189,8 @@ def test_a_plan_file_that_is_none_is_told(engine: Stand, tmp_path: Path, capsys:
         ("cpu", "--shard", "3/2"),
         ("cpu", "--jobs", "-1"),
         ("cpu", "--timeout", "0"),
+        ("cpu", "--gpus", "all"),
+        ("cuda", "--gpus", "some"),
         ("cpu", "--torch-build", "rocm"),
         ("cpu", "--ca-bundle", "/no/such/file.pem"),
     ],

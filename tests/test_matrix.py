@@ -27,7 +27,7 @@ def edited(tmp_path: Path, *edits: tuple[str, str]) -> Path:
     text = RIGHT
     for old, new in edits:
         assert old in text, f"the edit of {old!r} would change nothing"
-        text = text.replace(old, new)
+        text = text.replace(old, new, 1)
     path = tmp_path / "matrix.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -111,6 +111,14 @@ def test_a_child_larger_than_its_container_is_told(tmp_path: Path) -> None:
     assert mistakes(path) == ("backends.cpu.limits.child_memory: more than the memory of the container, 8GiB",)
 
 
+def test_gpus_and_system_packages_that_no_engine_takes_are_told(tmp_path: Path) -> None:
+    path = edited(tmp_path, ('gpus = "all"', 'gpus = "some"'), ('"python3-venv"', '"python3; rm"'))
+    assert [mistake.split(":")[0] for mistake in mistakes(path)] == [
+        "backends.cuda.system_packages.1",
+        "backends.cuda.gpus",
+    ]
+
+
 def test_a_backend_whose_name_is_no_folder_is_told(tmp_path: Path) -> None:
     path = edited(tmp_path, ("[backends.cpu]", '[backends."../cpu"]'), ("[backends.cpu.", '[backends."../cpu".'))
     assert [mistake.split(":")[0] for mistake in mistakes(path)] == ["backends.../cpu.[key]"]
@@ -180,6 +188,11 @@ def test_every_override_changes_its_own_place_and_no_other(matrix: Matrix, tmp_p
         assert set(places[variable](changed)) == {value}
         for other in places.keys() - {variable}:
             assert places[other](changed) == places[other](matrix)
+
+
+def test_a_base_image_of_ones_own_needs_nothing_of_what_the_files_lacks(matrix: Matrix) -> None:
+    assert matrix.backends["cuda"].system_packages
+    assert with_overrides(matrix, {"MATRIX_BASE_IMAGE": "debian:local"}).backends["cuda"].system_packages == ()
 
 
 def test_a_wrong_torch_build_in_the_environment_is_told(matrix: Matrix) -> None:

@@ -140,7 +140,7 @@ def test_a_stack_can_be_chosen() -> None:
 
 def test_several_backends_are_planned_together() -> None:
     other = MATRIX.backends["cpu"].model_copy(update={"device": "other"})
-    matrix = MATRIX.model_copy(update={"backends": {**MATRIX.backends, "other": other}})
+    matrix = MATRIX.model_copy(update={"backends": {"cpu": MATRIX.backends["cpu"], "other": other}})
     plan = make_plan(matrix, CATALOG, selection("--types", "bert,gpt2", "--shards", "2"))
     assert list(plan.planned_shards) == [
         "cpu/current/1of2",
@@ -280,7 +280,7 @@ def test_the_verb_prints_a_ci_matrix(capsys: pytest.CaptureFixture[str]) -> None
     assert run_verb("--backend", "cpu", "--list", "twelve", "--shards", "2") == 0
     printed = json.loads(capsys.readouterr().out)
     plan = planned("--list", "twelve", "--shards", "2")
-    assert printed == ci_matrix(plan, plan.shards)
+    assert printed == ci_matrix(plan, plan.shards, MATRIX)
     assert printed["plan_digest"] == plan.digest
     seconds = [sum(one.expected_seconds for one in shard.types) for shard in plan.shards]
     assert printed["include"] == [
@@ -289,6 +289,7 @@ def test_the_verb_prints_a_ci_matrix(capsys: pytest.CaptureFixture[str]) -> None
             "stack": "current",
             "shard": f"{index}/2",
             "id": f"cpu/current/{index}of2",
+            "runs_on": ["ubuntu-24.04"],
             "types": len(plan.shards[index - 1].types),
             "expected_seconds": round(seconds[index - 1], 1),
         }

@@ -1,6 +1,7 @@
 """One shard in one container: walled in, watched to its end, and never left behind."""
 
 import contextlib
+import dataclasses
 import os
 import platform
 import sys
@@ -13,13 +14,16 @@ import docker.errors
 import psutil
 from docker import DockerClient
 from docker.models.containers import Container
+from docker.types import DeviceRequest
 
 from harness.engine.building import ENGINE_ERRORS
 from harness.engine.images import REPOSITORY
 from harness.engine.runtime import Ended, Job
 from harness.engine.signals import uninterrupted
 from harness.errors import EnvironmentBrokenError
-from harness.terminal import say
+from harness.gpus import Gpus
+from harness.no_device import explained
+from harness.terminal import say, say_loudly
 
 RESULTS: Final = "/results"
 KILLED: Final = 137
@@ -30,14 +34,31 @@ _END_SECONDS: Final = 60  # from the end of its output to the end of the contain
 _SAME_TIME_SECONDS: Final = 2.0
 
 
+class _NoGpuError(Exception):
+    """The engine refused to start a container with GPUs; the message says why."""
+
+
 def run(client: DockerClient, image: str, job: Job) -> Ended:
-    """Run ``python -m harness run`` for the shard in a container of ``image``; its output is ours."""
+    """Run ``python -m harness run`` for the shard in a container of ``image``; its output is ours.
+
+    Where the engine cannot give it the GPUs that it is to have, a container without them writes that down: a cell
+    for everything that was planned, and nothing run on the CPU instead.
+    """
+    try:
+        return _run(client, image, job)
+    except _NoGpuError as refused:
+        say_loudly(f"No GPU: {refused}")
+        settings = {**(job.settings or {}), "HARNESS_NO_DEVICE": str(refused)}
+        return _run(client, image, dataclasses.replace(job, gpus=None, settings=settings))
+
+
+def _run(client: DockerClient, image: str, job: Job) -> Ended:
     with _non_root_owner(job.folder) as user:
         container = _create(client, image, job, user)
         try:
             # Attached before it starts, so that nothing it says is missed.
             output = container.attach(stream=True, logs=True, demux=True)
-            container.start()
+            _start(container, job)
             _show(output)
             code = int(container.wait(timeout=_END_SECONDS)["StatusCode"])
             container.reload()
@@ -47,6 +68,24 @@ def run(client: DockerClient, image: str, job: Job) -> Ended:
         finally:
             with uninterrupted():
                 _remove(container)
+
+
+def _start(container: Container, job: Job) -> None:
+    try:
+        container.start()
+    except docker.errors.APIError as error:
+        told = str(error.explanation or error)
+        if job.gpus is not None and (why := explained(told)):
+            raise _NoGpuError(why) from error
+        raise
+
+
+def _device_requests(gpus: Gpus | None) -> list[DeviceRequest] | None:
+    if gpus is None:
+        return None
+    # compute and utility are the driver's libraries for CUDA and for nvidia-smi; more than gpu alone may bring.
+    which = {"device_ids": list(gpus.ids)} if gpus.ids else {"count": -1 if gpus.count is None else gpus.count}
+    return [DeviceRequest(capabilities=[["gpu", "compute", "utility"]], **which)]
 
 
 def _create(client: DockerClient, image: str, job: Job, user: str) -> Container:
@@ -68,6 +107,7 @@ def _create(client: DockerClient, image: str, job: Job, user: str) -> Container:
             pids_limit=limits.pids,
             shm_size=limits.shm,
             tmpfs={"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmpfs}"},  # noqa: S108
+            device_requests=_device_requests(job.gpus),
             volumes={str(job.folder.resolve()): {"bind": RESULTS, "mode": "rw"}},
         )
     except ENGINE_ERRORS as error:

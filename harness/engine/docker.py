@@ -8,7 +8,7 @@ from docker import DockerClient, errors, from_env
 
 from harness.engine import containers
 from harness.engine.building import ENGINE_ERRORS, ensure_base, ensure_image, find
-from harness.engine.images import REPOSITORY, Build, Layer, harness_layer, stack_layer, torch_layer
+from harness.engine.images import REPOSITORY, Build, Layer, harness_layer, stack_layer, system_layer, torch_layer
 from harness.engine.runtime import Ended, Job, Runtime
 from harness.engine.torch_build import choose_torch_build
 from harness.errors import EnvironmentBrokenError
@@ -50,6 +50,8 @@ class DockerEngine:
     def prepare(self, build: Build) -> "Image":
         """The image of the build, made as far as it is not there yet."""
         base = ensure_base(self._client, build.base_image)
+        if build.system_packages:
+            base = ensure_image(self._client, system_layer(build, base))
         torch = choose_torch_build(build.torch, build.torch_index, lambda one: self._has(torch_layer(build, one, base)))
         lower = ensure_image(self._client, torch_layer(build, torch, base))
         stack = ensure_image(self._client, stack_layer(build, torch, lower))
@@ -64,7 +66,7 @@ class DockerEngine:
         keep = {runtime.label for runtime in needed}
         deleted = []
         # From the top down: an image cannot go while another stands on it.
-        for kind in ("harness", "stack", "torch"):
+        for kind in ("harness", "stack", "torch", "system"):
             for image in self._client.images.list(filters={"label": f"{REPOSITORY}.image={kind}"}):
                 for tag in set(image.tags) - keep:
                     try:

@@ -30,6 +30,8 @@ class Build:
     backend: str
     stack: str
     base_image: str
+    system_packages: tuple[str, ...] = ()
+    """Debian packages that the base image lacks."""
     torch: TorchBuild
     """The wanted build; where PyTorch's index does not answer, the other one is taken."""
     pins: Path
@@ -45,6 +47,7 @@ class Build:
             backend=backend,
             stack=stack,
             base_image=row.base_image,
+            system_packages=row.system_packages,
             torch=row.torch,
             pins=ROOT / matrix.stacks[stack].pins,
             index=matrix.indexes.python,
@@ -57,7 +60,7 @@ class Build:
 class Layer:
     """One image to build on its parent."""
 
-    kind: Literal["torch", "stack", "harness"]
+    kind: Literal["system", "torch", "stack", "harness"]
     name: str
     """What stands before the colon of its tag, and says what it is."""
     torch: TorchBuild
@@ -99,6 +102,18 @@ class Layer:
                 entry.mode = 0o644
                 archive.addfile(entry, io.BytesIO(content))
         return tar.getvalue()
+
+
+def system_layer(build: Build, parent: str) -> Layer:
+    """Debian packages on the base image ``parent``, for a build that names some."""
+    return Layer(
+        kind="system",
+        name="system",
+        torch=build.torch,
+        parent=parent,
+        files={"system.Dockerfile": (DOCKER / "system.Dockerfile").read_bytes()},
+        arguments={"PACKAGES": " ".join(build.system_packages)},
+    )
 
 
 def torch_layer(build: Build, torch: TorchBuild, parent: str) -> Layer:

@@ -155,6 +155,8 @@ class Environment:
                 **(job.settings or {}),
             }
             settings.pop("HARNESS_IMAGE", None)
+            if job.gpus and (visible := job.gpus.visible):
+                settings["CUDA_VISIBLE_DEVICES"] = visible
             child = subprocess.Popen(
                 [self.python, "-m", "harness", *words, *job.words],
                 env=settings,

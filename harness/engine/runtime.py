@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.engine.images import Build
+from harness.gpus import Gpus
 from harness.matrix import Limits, TorchBuild
 from harness.records import EngineName
 
@@ -21,6 +22,8 @@ class Job:
     limits: Limits
     settings: Mapping[str, str] | None = None
     """Further environment variables."""
+    gpus: Gpus | None = None
+    """Those that the shard is given; None: it needs none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from harness.engine.building import ensure_base
 from harness.engine.docker import DockerEngine
 from harness.engine.runtime import Ended, Job
 from harness.errors import EnvironmentBrokenError
+from harness.gpus import Gpus
 from harness.matrix import load_matrix, with_overrides
 
 pytestmark = pytest.mark.engine
@@ -89,6 +90,23 @@ def _ours(client: DockerClient) -> set[str]:
 
 def run(client: DockerClient, image: str, folder: Path) -> Ended:
     return containers.run(client, image, Job(shard="cpu/x/1of1", folder=folder, words=("-v",), limits=LIMITS))
+
+
+def test_an_engine_without_the_toolkit_gives_no_gpu_and_the_shard_is_told_why(
+    client: DockerClient, base: str, ours: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if any("nvidia" in name for name in client.info().get("Runtimes", {})):
+        pytest.skip("this engine has the NVIDIA container toolkit: it refuses nothing")
+    image = probe_image(
+        client, base, "gpus", "import os; open('/results/why', 'w').write(os.environ['HARNESS_NO_DEVICE'])"
+    )
+    job = Job(shard="cuda/x/1of1", folder=tmp_path, words=(), limits=LIMITS, gpus=Gpus())
+    assert containers.run(client, image, job) == Ended(code=0)
+    why = (tmp_path / "why").read_text()
+    assert "the NVIDIA container toolkit is missing" in why
+    assert "could not select device driver" in why  # the engine's own words
+    assert why in capsys.readouterr().err
+    assert _ours(client) == ours
 
 
 def test_the_wall_seen_from_inside(client: DockerClient, base: str, ours: set[str], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from harness.cell.outputs import Outputs
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.task_table import Task
-from harness.records import Execution, RuntimeName
+from harness.records import Device, Execution, RuntimeName
 
 
 class Loaded(Protocol):
@@ -60,11 +60,20 @@ class Executor(Protocol):
 
 
 _MODULES: dict[RuntimeName, str] = {"torch": "on_torch"}
-"""Each with a class ``Executor(execution)``; imported in the child, by the cells that need it."""
+"""Each with a class ``Executor(execution)`` and a function ``device_of(execution)``; imported in children only."""
 
 
 def executor_for(execution: Execution) -> Executor:
     """The executor of the backend's runtime."""
-    module: Any = importlib.import_module(f"{__name__}.{_MODULES[execution.runtime]}")
-    made: Executor = module.Executor(execution)
+    made: Executor = _module_of(execution).Executor(execution)
     return made
+
+
+def device_of(execution: Execution) -> Device | None:
+    """The device that the backend's runtime would use, described; None: the CPU. ``NoDeviceError`` where it is gone."""
+    device: Device | None = _module_of(execution).device_of(execution)
+    return device
+
+
+def _module_of(execution: Execution) -> Any:
+    return importlib.import_module(f"{__name__}.{_MODULES[execution.runtime]}")

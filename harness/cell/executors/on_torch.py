@@ -10,11 +10,13 @@ import transformers
 from harness.cell import measure, outputs
 from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
+from harness.cell.executors import cuda
 from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.task_table import Task
-from harness.records import Execution
+from harness.no_device import NoDeviceError
+from harness.records import Device, Execution
 
 
 class Executor:
@@ -124,3 +126,13 @@ def check_keys(report: Any) -> None:
     if wrong:
         told = "; ".join(f"{len(keys)} {kind.replace('_', ' ')}: {', '.join(keys[:3])}" for kind, keys in wrong.items())
         raise MismatchError(told)
+
+
+def device_of(execution: Execution) -> Device | None:
+    """The device described; the CPU needs none."""
+    kind = torch.device(execution.device).type
+    if kind == "cpu":
+        return None
+    if kind == "cuda":
+        return cuda.device_of(execution)
+    raise NoDeviceError(f"nothing here knows how to ask for torch's device {execution.device!r}")
