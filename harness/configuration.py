@@ -27,11 +27,11 @@ class Configuration:
 def load_configuration(root: Path = ROOT) -> Configuration:
     """The files below ``root``; ``UsageError`` with the mistakes of all of them."""
     mistakes: list[str] = []
-    files = (root / "matrix.toml", root / "data", root / "data" / "expectations.toml")
+    files = (root / "matrix.toml", root / "data", root / "data" / "expectations")
     matrix = _try(lambda: load_matrix(files[0]), files[0], mistakes)
     # What cannot be read leaves the others to be checked alone, without the names that it would have given.
     catalog = _try(lambda: load_catalog(matrix, files[1]), None, mistakes)
-    expectations = _try(lambda: load_expectations(files[2], matrix=matrix, catalog=catalog), files[2], mistakes)
+    expectations = _try(lambda: load_expectations(files[2], matrix=matrix, catalog=catalog), None, mistakes)
     if matrix is None or catalog is None or expectations is None:
         raise UsageError(f"{counted(mistakes)} in the configuration", mistakes=mistakes)
     return Configuration(matrix, catalog, expectations)

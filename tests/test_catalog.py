@@ -242,17 +242,17 @@ def test_the_mistakes_of_all_files_are_told_at_once(root: Path) -> None:
     path.write_text(path.read_text().replace("pids", "pid", 1))
     (root / "data/recipes/text.toml").write_text('[brt]\nreason = "r"\n')
     (root / "data/lists.toml").write_text("twelve = [")
-    append(root, "expectations.toml", '[[cell]]\nmodel_type = "brt"\n')
+    append(root, "expectations/cpu.toml", '[[cell]]\nmodel_type = "brt"\n')
     told = mistakes(root)
     assert [mistake.split(":")[0] for mistake in told] == [
         "matrix.toml",
         "matrix.toml",
         "data/lists.toml",
         "data/recipes/text.toml",
-        "data/expectations.toml",
-        "data/expectations.toml",
-        "data/expectations.toml",
-        "data/expectations.toml",
+        "data/expectations/cpu.toml",
+        "data/expectations/cpu.toml",
+        "data/expectations/cpu.toml",
+        "data/expectations/cpu.toml",
     ]
     assert told[2].startswith("data/lists.toml: not valid TOML")
 

@@ -1,4 +1,4 @@
-"""data/expectations.toml: rows are found by cell, mistakes are told, and suggested rows can be pasted."""
+"""data/expectations/: rows are found by cell, mistakes are told, and suggested rows can be pasted."""
 
 from pathlib import Path
 
@@ -37,17 +37,18 @@ def cell(reason: str = "", outcome: str = "failed") -> Cell:
 
 
 def written(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "expectations.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
+    """The folder of the one file."""
+    (tmp_path / "cpu.toml").write_text(text, encoding="utf-8")
+    return tmp_path
 
 
 def mistakes(path: Path) -> tuple[str, ...]:
     configuration = load_configuration()
     with pytest.raises(UsageError) as caught:
         load_expectations(path, matrix=configuration.matrix, catalog=configuration.catalog)
-    assert str(caught.value).startswith(f"{path}: ")
-    return caught.value.mistakes
+    file = f"{path / 'cpu.toml'}: "
+    assert all(one.startswith(file) for one in caught.value.mistakes)
+    return tuple(one.removeprefix(file) for one in caught.value.mistakes)
 
 
 ROW = '[[cell]]\nmodel_type = "bert"\nbackend = "cpu"\napi = "pipeline"\noutcome = "failed"\nreason = "r"\n'
@@ -116,7 +117,28 @@ def test_no_row_can_expect_a_pass_or_excuse_a_missing_cell(tmp_path: Path, outco
 
 def test_two_rows_for_one_cell_are_told_even_where_they_disagree(tmp_path: Path) -> None:
     path = written(tmp_path, ROW + ROW.replace("failed", "timeout"))
-    assert mistakes(path) == ("cell.1: the same cell as cell.0",)
+    assert mistakes(path) == ("cell.1: bert stands in cpu.toml: cell.0 too, for the same cell",)
+
+
+def test_a_row_may_be_about_several_types_and_wrong_names_among_them_are_told(tmp_path: Path) -> None:
+    several = ROW.replace('model_type = "bert"', 'model_types = ["bert", "gpt2"]')
+    expectations = load_expectations(written(tmp_path, several))
+    assert {one.model_type for one in expectations.rows} == {"bert", "gpt2"}
+    assert expectations.expected(KEY) == row()
+    assert mistakes(written(tmp_path, several.replace("gpt2", "gtp2"))) == (
+        "cell.0.model_types.1: no model type 'gtp2' (did you mean 'gpt2'?)",
+    )
+    assert len(mistakes(written(tmp_path, several + 'model_type = "llama"\n'))) == 1
+
+
+def test_a_cell_may_not_stand_in_two_files(tmp_path: Path) -> None:
+    written(tmp_path, ROW)
+    (tmp_path / "more.toml").write_text(ROW)
+    with pytest.raises(UsageError) as caught:
+        load_expectations(tmp_path)
+    assert caught.value.mistakes == (
+        f"{tmp_path / 'more.toml'}: cell.0: bert stands in cpu.toml: cell.0 too, for the same cell",
+    )
 
 
 def test_a_wrong_table_is_told(tmp_path: Path) -> None:
@@ -141,9 +163,8 @@ def test_a_suggested_row_is_what_people_would_write() -> None:
 def test_a_suggested_row_can_be_pasted_whatever_the_reason(
     tmp_path_factory: pytest.TempPathFactory, reason: str
 ) -> None:
-    path = tmp_path_factory.mktemp("pasted") / "expectations.toml"
-    path.write_text(suggested_row(cell(reason)), encoding="utf-8")
-    expected = load_expectations(path).expected(KEY)
+    folder = written(tmp_path_factory.mktemp("pasted"), suggested_row(cell(reason)))
+    expected = load_expectations(folder).expected(KEY)
     assert expected is not None
     assert expected.outcome == "failed"
     assert expected.stack == "current"

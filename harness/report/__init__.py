@@ -10,13 +10,16 @@ from typing import Final
 from harness import ROOT
 from harness.configuration import Configuration, load_configuration
 from harness.documents import read_document
+from harness.expectations import FOLDER
 from harness.records import Plan
 from harness.report import markdown, page, suites, summary, table
+from harness.report.accept import accept
 from harness.report.assemble import assemble
 from harness.report.judge import judge
 from harness.report.merge import merge
 from harness.report.model import MatrixReport
 from harness.results import write_atomically
+from harness.terminal import say
 
 MATRIX_FILE: Final = "matrix.json"
 EXPORTS: Final = {
@@ -33,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, metavar="DIR", help="default: the results folder of matrix.toml")
     parser.add_argument("--plan", type=Path, metavar="FILE", help="the plan; default: those that the results name")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the report folder of matrix.toml")
+    parser.add_argument(
+        "--accept", action="store_true", help="write data/expectations/ anew: what was measured is what is expected"
+    )
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="an earlier matrix.json to compare with")
 
 
@@ -40,13 +46,17 @@ def main(options: argparse.Namespace) -> int:
     """Build the report; 0 where everything is there and as expected, 3 where a shard is void, else 1."""
     configuration = load_configuration()
     defaults = configuration.matrix.defaults
-    return build(
-        options.results or ROOT / defaults.results,
-        options.out or ROOT / defaults.report,
-        plan=read_document(options.plan, Plan) if options.plan else None,
-        baseline=MatrixReport.read(options.baseline) if options.baseline else None,
-        configuration=configuration,
-    )
+    results, out = options.results or ROOT / defaults.results, options.out or ROOT / defaults.report
+    plan = read_document(options.plan, Plan) if options.plan else None
+    baseline = MatrixReport.read(options.baseline) if options.baseline else None
+    code = build(results, out, plan=plan, baseline=baseline, configuration=configuration)
+    if not options.accept:
+        return code
+    changes = accept(MatrixReport.read(out / MATRIX_FILE), configuration.expectations, FOLDER)
+    say(f"\naccepted: {len(changes)} rows of {FOLDER} changed")
+    for change in changes:
+        say(f"  {change}")
+    return build(results, out, plan=plan, baseline=baseline)
 
 
 def build(

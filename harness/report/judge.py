@@ -22,7 +22,7 @@ _ORDER = ("passed", "mismatch", "failed", "unsupported", "not-applicable")
 
 @dataclass(frozen=True)
 class Judged:
-    """All cells with their judgement, and the rows to change in data/expectations.toml."""
+    """All cells with their judgement, and the rows to change in data/expectations/."""
 
     cells: tuple[MatrixCell, ...]
     suggestions: tuple[str, ...]
@@ -59,7 +59,7 @@ def _judgement(cell: Cell, row: Expectation | None, *, is_void: bool) -> Judgeme
 
 
 def _suggestions(cell: Cell, row: Expectation | None, judgement: Judgement) -> list[str]:
-    """What to write in data/expectations.toml, where the cell's outcome is right and its expectation is not."""
+    """What to write in data/expectations/, where the cell's outcome is right and its expectation is not."""
     named = f"{cell.model_type} {cell.api} on {cell.backend}/{cell.stack}"
     if cell.outcome == "environment":
         return []  # the machine is to be mended, not the expectation

@@ -70,7 +70,7 @@ def _unexpected(report: MatrixReport) -> Iterator[str]:
     )
     rows = "\n".join(clean(one) for one in report.suggestions)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", rows)), default=0))
-    yield f"Rows of data/expectations.toml:\n\n{fence}toml\n{rows}{fence}\n"
+    yield f"Rows of data/expectations/:\n\n{fence}toml\n{rows}{fence}\n"
 
 
 def _changes(report: MatrixReport) -> Iterator[str]:

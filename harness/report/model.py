@@ -28,7 +28,7 @@ MATRIX_SCHEMA_VERSION: Final = 1
 
 Judgement = Literal[
     "as expected",
-    "unexpected failure",  # no row in data/expectations.toml says so
+    "unexpected failure",  # no row in data/expectations/ says so
     "unexpected pass",  # a row says that it fails
     "another outcome",  # a row says that it fails, but otherwise
     "skipped",  # no device there, and that was allowed
@@ -40,7 +40,7 @@ SKIPS: Final = frozenset({"not-applicable", "not-selected", "no-device"})
 
 
 class Expected(Record):
-    """What data/expectations.toml says of a cell."""
+    """What data/expectations/ says of a cell."""
 
     outcome: Outcome
     reason: str
@@ -103,7 +103,7 @@ class MatrixShard(Record):
     id: str
     backend: str
     stack: str
-    plan_digest: str | None
+    plan_digest: str | None = None
     folder: str | None = None
     """Relative to the results; absent: the shard is missing."""
     planned_cells: int
@@ -129,7 +129,7 @@ class MatrixEnvironment(Record):
 class MatrixCanary(Canary):
     """A canary, and its shard."""
 
-    shard: str | None
+    shard: str | None = None
 
 
 class Cluster(Record):
@@ -139,7 +139,7 @@ class Cluster(Record):
     category: str
     error_class: str
     hint: str
-    frame: str | None
+    frame: str | None = None
     cells: int
     types: tuple[str, ...]
     backends: tuple[str, ...]
@@ -254,7 +254,7 @@ class MatrixReport(Record):
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     suggestions: tuple[str, ...]
-    """For each unexpected cell, the row to add to data/expectations.toml, to change or to remove."""
+    """For each unexpected cell, the row to add to data/expectations/, to change or to remove."""
     baseline: BaselineComparison | None = None
     families: tuple[FamilyRow, ...]
     family_totals: tuple[FamilyTotal, ...]

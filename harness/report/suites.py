@@ -1,6 +1,6 @@
 """The report's junit.xml: the judgement, where a shard's own junit.xml is the bare measurement.
 
-A cell that fails as data/expectations.toml says is skipped, with the row's reason; one that passes where a row
+A cell that fails as data/expectations/ says is skipped, with the row's reason; one that passes where a row
 says otherwise is a failure. So a CI job that gates on the file agrees with the report's exit code.
 """
 
@@ -45,7 +45,7 @@ def _case(cell: MatrixCell) -> Case:
             verdict, message = "skipped", f"expected: {cell.outcome}: {cell.expected.reason}"
         case "unexpected pass":
             verdict, kind = "failure", "unexpected-pass"
-            message = "passes, and data/expectations.toml says that it does not: remove its row"
+            message = "passes, and data/expectations/ says that it does not: remove its row"
         case "void":
             verdict, kind, message = "error", "void", "its shard is void: canaries were not caught"
         case "unexpected failure" | "another outcome" if verdict == "skipped":

@@ -62,7 +62,9 @@ def _unexpected(console: Console, report: MatrixReport) -> None:
     ]
     _list(console, "Unexpected", lines, most=_MOST_LISTED)
     if report.suggestions:
-        console.print("\ndata/expectations.toml, where this is right as it is:", style="bold")
+        console.print(
+            "\ndata/expectations/, where this is right as it is (all at once: nox -s report -- --accept):", style="bold"
+        )
         for one in report.suggestions[:_MOST_LISTED]:
             console.print(Text(clean(one)))
         if len(report.suggestions) > _MOST_LISTED:

@@ -51,7 +51,7 @@ function setUpDetails() {
     yield make("p", { class: `big o-${cell.outcome}` }, make("i", { "aria-hidden": "true" }, cell.symbol), ` ${cell.verdict} `,
       make("span", { class: "chip" }, cell.judgement));
     if (cell.reason) yield make("p", {}, cell.reason);
-    if (cell.expected) yield make("p", { class: "soft" }, `data/expectations.toml expects ${cell.expected}`);
+    if (cell.expected) yield make("p", { class: "soft" }, `data/expectations/ expects ${cell.expected}`);
     yield* titled("Reproduce", copyable(cell.reproduce));
     if (cell.error) {
       yield* titled("Error", factList(cell.error));
