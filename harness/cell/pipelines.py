@@ -4,6 +4,7 @@ What the model computes inside the pipeline is held against a direct call of the
 inputs that the pipeline prepared.
 """
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from harness.cell.synthesis.ladder import style_for
 from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
 from harness.cell.synthesis.raw import Call, call_for
 from harness.cell.task_table import Task
-from harness.cell.tasks import pipeline_task_for
+from harness.cell.tasks import NoSuchTaskError, pipeline_task_for
 from harness.records import Execution, Throughput
 
 REFERENCE = "the model in memory that was saved, called directly on what the pipeline prepared"
@@ -106,8 +107,27 @@ def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Proces
     style = recipe.style if recipe and recipe.style else style_for(planned, task, folder)
     checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
     processors = make_processors(planned.model_type, checkpoint.config, text, recipe)
+    if task.name == "image-feature-extraction":
+        _check_fed(checkpoint.model, processors)
     processors.save(folder)
     return checkpoint, processors
+
+
+def _check_fed(model: Any, processors: Processors) -> None:
+    """``NoSuchTaskError`` for a tower that cannot do without what its image processor does not make.
+
+    The pipeline hands over what that makes, by the same names; the whole that the tower is a part of renames it.
+    """
+    made = processors.made["image_processor"].model_input_names if "image_processor" in processors.made else ()
+    needed = [
+        one.name
+        for one in inspect.signature(model.forward).parameters.values()
+        if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "pixel_values"
+    ]
+    if made and (missing := [name for name in needed if name not in made]):
+        told = f"{type(model).__name__} needs {' and '.join(missing)}, which image-feature-extraction does not feed"
+        msg = f"{told}: its image processor makes {', '.join(made)}"
+        raise NoSuchTaskError(msg)
 
 
 def equal(one: Any, other: Any, tolerance: float = 0.0) -> bool:

@@ -101,6 +101,11 @@ class Maker:
         modalities = getattr(type(self.model), "input_modalities", ())
         return "video" in ((modalities,) if isinstance(modalities, str) else modalities)
 
+    def input_points(self) -> torch.Tensor:
+        """Two points of one object on each image."""
+        height, width = self.image_side()
+        return torch.rand((BATCH, 1, 2, 2), generator=self.generator) * torch.tensor([width, height])
+
     def pixel_values_videos(self) -> torch.Tensor:
         frames = self.size("frames", self.find("num_frames", parts=("vision_config",)), VIDEO_FRAMES)
         return self.noise(BATCH, frames, self.channels(), *self.image_side())
@@ -153,6 +158,7 @@ MODALITIES: dict[str, tuple[str, Callable[[Maker], torch.Tensor]]] = {
     "bbox": ("layout", Maker.bbox),
     "pixel_values": ("image", Maker.pixel_values),
     "pixel_values_videos": ("video", Maker.pixel_values_videos),
+    "input_points": ("points", Maker.input_points),
     "input_values": ("audio", Maker.input_values),
     "input_features": ("audio", Maker.input_features),
     "past_values": ("series", Maker.past_values),

@@ -58,6 +58,8 @@ def synthesise(
     ids, vocabulary = (text.token_ids, text.vocabulary) if text else (TOKEN_IDS, VOCABULARY)
     config = tiny_config(model_type, recipe, ids, style, vocabulary)
     loader = loader_for(task, model_type)
+    # An Auto class that has several classes for the type looks for theirs among these, and trips over None.
+    config.architectures = config.architectures or []
     torch.manual_seed(SEED)
     with _parameter_cap():
         model = loader(config) if hasattr(loader, "forward") else loader.from_config(config)

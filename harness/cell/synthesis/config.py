@@ -51,7 +51,7 @@ _WIDTHS: _Sizes = (
     (
         (
             r"hidden_(size|dim)|.*_hidden_(size|dim)|d_model|n_embd|dim|emb_dim|embed_dim|.*_embed_dim|embedding_dim|d_latents|embedding_size|width"
-            r"|hidden_size_.*|d_embed|lru_width|.*_width"
+            r"|hidden_size_.*|d_embed|lru_width|.*_width|output_channels"
         ),
         WIDTH,
     ),
@@ -214,11 +214,13 @@ def _has_width_list(config: Any, length: int) -> bool:
 
 def _own_values(nested: Any) -> dict[str, Any]:
     """What a parent set in its sub-config that the sub-config's class would not."""
-    fresh = type(nested)().to_dict()
-    declared = dict(_declared(nested))
+    fresh, values = type(nested)().to_dict(), nested.to_dict()
+    kept = dict(_declared(nested)) | {name: value for name, value in values.items() if name not in fresh}
     if chosen := getattr(nested, "out_indices", None):
-        declared["out_indices"] = list(chosen)  # which the constructor takes without declaring it
-    return {name: value for name, value in declared.items() if not isinstance(value, dict) and fresh.get(name) != value}
+        kept["out_indices"] = list(chosen)  # which the constructor takes without declaring it
+    own = {name: value for name, value in kept.items() if not isinstance(value, dict) and fresh.get(name) != value}
+    # A timm encoder's, which its config insists on finding where it is made from values.
+    return own | {"num_classes": values["num_classes"]} if "num_classes" in values else own
 
 
 def _free_id(token_ids: Mapping[str, int]) -> int:

@@ -69,16 +69,16 @@ def make_inputs(
     specs = recipe.inputs if recipe else {}
     first, second = Maker(model, recipe, seed=3), Maker(model, recipe, seed=4)
     for name, spec in specs.items():
+        alternatives = {
+            modality: {one: value for one, value in changed.items() if one != name}
+            for modality, changed in alternatives.items()
+        }
         if isinstance(spec, Tensor):
             values[name] = first.drawn(spec)
             if spec.modality and (spec.values is None or spec.another is not None):
                 alternatives[name] = {name: second.drawn(spec, another=True)}
         else:
             values.pop(name, None)
-            alternatives = {
-                key: {one: value for one, value in changed.items() if one != name}
-                for key, changed in alternatives.items()
-            }
     alternatives = {modality: changed for modality, changed in alternatives.items() if changed}
     fed = {CARRIES[name] for name in values if name in CARRIES}
     left_out = {name for name, spec in specs.items() if spec == "leave out"}

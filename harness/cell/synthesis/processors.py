@@ -83,14 +83,18 @@ def make_processors(model_type: str, config: Any, text: Made | None, recipe: Rec
             result.stand_ins["tokenizer"] = text.stand_in
     for role, mapping in _PARTS.items():
         owner = _owner(model_type, mapping)
-        if owner is None or (owner != model_type and _MODALITY[role] not in _modalities(model_type)):
+        its_settings = _below(settings, role)
+        named = its_settings.pop("class", None)
+        if named is None and (owner is None or _is_foreign(role, model_type, owner)):
             continue
-        own = _class(mapping[owner])
+        own = _class(named or mapping[owner])
         if role == "feature_extractor":
-            result.made[role] = own(**_mirrored(own, config) | _below(settings, role))
+            result.made[role] = own(**_mirrored(own, config) | its_settings)
         else:
-            result.made[role] = _sized(own, config, _below(settings, role))
-        if owner != model_type:
+            result.made[role] = _sized(own, config, its_settings)
+        if named is not None:
+            result.stand_ins[role] = f"transformers maps {model_type} to none: {named}, as its recipe says"
+        elif owner != model_type:
             result.stand_ins[role] = f"{model_type} has none of its own: that of {owner}, of which it is a part"
     if model_type in PROCESSOR_MAPPING_NAMES:
         own = _class(PROCESSOR_MAPPING_NAMES[model_type])
@@ -104,6 +108,11 @@ def _owner(model_type: str, mapping: Mapping[str, Any]) -> str | None:
         return model_type
     wholes = [name for name in mapping if mapping[name] and model_type.startswith((f"{name}_", f"{name}-"))]
     return max(wholes, key=len, default=None)
+
+
+def _is_foreign(role: str, model_type: str, owner: str) -> bool:
+    """Whether the whole's part is for something that this part of it does not take."""
+    return owner != model_type and _MODALITY[role] not in _modalities(model_type)
 
 
 def _joins_text(model_type: str) -> bool:
@@ -136,7 +145,7 @@ def _sized(own: Any, config: Any, settings: Mapping[str, Any]) -> Any:
     default = own()
     sizes = {
         name: {edge: _as_small(value, side) for edge, value in dict(getattr(default, name)).items() if value}
-        for name in ("size", "crop_size")
+        for name in ("size", "crop_size", "pad_size")
         if getattr(default, name, None)
     }
     return own(**(sizes | _mirrored(own, config) | dict(settings)))

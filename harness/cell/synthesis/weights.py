@@ -10,13 +10,17 @@ from typing import Any
 import torch
 
 SPREAD = 0.02
+_CLOSED = 0.1
+"""Of a norm's mean weight: what passes is a tenth and less."""
 _WEIGHED_SUMS = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)  # noqa: SLF001 -- the base of all convolutions
+_NORMS = (torch.nn.modules.batchnorm._NormBase, torch.nn.LayerNorm, torch.nn.GroupNorm)  # noqa: SLF001 -- likewise
 
 
 def spread(model: Any, seed: int) -> None:
     """Give constants values of their own, and weighed sums the size of what they sum."""
     with torch.no_grad():
         _spread_constants(model, seed)
+        _open_norms(model)
         _keep_signal(model)
 
 
@@ -37,6 +41,14 @@ def _spread_constants(model: Any, seed: int) -> None:
         ):
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
             parameter.add_((SPREAD * noise).to(parameter.dtype))
+
+
+def _open_norms(model: Any) -> None:
+    """Let a norm's weight be about one, where the type draws it about zero as if it were a weighed sum's."""
+    for module in model.modules():
+        weight = module._parameters.get("weight") if isinstance(module, _NORMS) else None  # noqa: SLF001
+        if weight is not None and float(weight.float().abs().mean()) < _CLOSED:
+            weight.add_(1)
 
 
 def _keep_signal(model: Any) -> None:
