@@ -87,7 +87,7 @@ def make_processors(model_type: str, config: Any, text: Made | None, recipe: Rec
         named = its_settings.pop("class", None)
         if named is None and (owner is None or _is_foreign(role, model_type, owner)):
             continue
-        own = _class(named or mapping[owner])
+        own = _class(named or mapping[str(owner)])
         if role == "feature_extractor":
             result.made[role] = own(**_mirrored(own, config) | its_settings)
         else:
