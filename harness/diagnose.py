@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from harness.device_faults import fault_in
 from harness.diagnose_rules import Rule, rule_for
 from harness.records import Failure, Stage
 from harness.text import bounded, clean, first_line
@@ -32,7 +33,9 @@ def diagnose_traceback(found: traceback.TracebackException, stage: Stage, log: s
     message = clean(str(found)) or error_class
     frame = useful_frame(found.stack)
     causes = [f"{_class_of(one)}: {clean(str(one))}" for one in _chain(found)]
-    rule = rule_for(causes, raised_by_harness=frame is not None and _is_harness(frame.filename))
+    fault = fault_in(causes)
+    ours = frame is not None and _is_harness(frame.filename)
+    rule = fault.rule if fault else rule_for(causes, raised_by_harness=ours)
     return Failure(
         error_class=error_class,
         message=bounded(message, MESSAGE_LIMIT),

@@ -26,6 +26,7 @@ from harness.records import Api, Cell, PlannedType
 
 MEMORY_LOOK_SECONDS = 0.5
 LOG_TAIL_BYTES = 16_384
+_HANDS_ON = 77  # exit code of a child that leaves its other cells to a new one
 _FIRST_TO_DIE = "1000"  # oom_score_adj: where memory ends, the kernel takes a child and spares the parent
 
 Send = Callable[[Cell, bool], None]
@@ -83,12 +84,13 @@ class _Child:
 class Pool:
     """Runs work in forked children, ``jobs`` at a time.
 
-    ``perform(work, scratch, send)`` is what a child does; it sends its cells, drafts before each stage.
+    ``perform(work, scratch, send)`` is what a child does; it sends its cells, drafts before each stage. It may say
+    True before it has come to all of them: it can do no more, and a new child is to begin with the next.
     ``blank(work, api)`` is the cell of a child that died before it said anything.
     """
 
     def __init__(
-        self, jobs: int, perform: Callable[[Work, Path, Send], None], blank: Callable[[Work, Api], Cell]
+        self, jobs: int, perform: Callable[[Work, Path, Send], bool | None], blank: Callable[[Work, Api], Cell]
     ) -> None:
         self._jobs, self._perform, self._blank = jobs, perform, blank
         self._children: list[_Child] = []
@@ -147,8 +149,7 @@ class Pool:
                     channel.write(json.dumps({"final": final, "cell": cell.to_json()}) + "\n")
                     channel.flush()
 
-                self._perform(work, scratch, send)
-            code = 0
+                code = _HANDS_ON if self._perform(work, scratch, send) else 0
         except BaseException:  # noqa: BLE001 -- the log tells; the parent sees the exit code
             sys.excepthook(*sys.exc_info())
         finally:
@@ -212,6 +213,9 @@ class Pool:
         self._forget(child)
         left = tuple(api for api in child.work.apis if api not in child.finished)
         if not left:
+            return
+        if (status.si_code, status.si_status) == (os.CLD_EXITED, _HANDS_ON) and child.finished and not child.draft:
+            self._queue.appendleft(replace(child.work, apis=left))
             return
         death: Death = "exit" if status.si_code == os.CLD_EXITED else "signal"
         if child.killed is not None:

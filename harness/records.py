@@ -324,6 +324,12 @@ class Metrics(Record):
     """The child's highest resident size since its fork, pages shared with the parent included."""
     private_bytes: int | None = None
     """The child's own memory (unique set size) after the measurement."""
+    device_peak_allocated_bytes: int | None = None
+    """The most of the device's memory that tensors took at a time."""
+    device_peak_reserved_bytes: int | None = None
+    """The most that the runtime held of it for tensors."""
+    device_process_bytes: int | None = None
+    """All that the driver counts for the child, after the measurement; absent where it does not tell."""
     contended: bool | None = None
     """True where other children ran beside: such figures stay out of performance comparisons."""
 

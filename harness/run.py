@@ -210,11 +210,11 @@ class _Run:
                     blank = self._blank(planned, api)
                     yield blank.model_copy(update={"outcome": "not-applicable", "reason": planned.unavailable})
 
-    def _perform(self, work: Work, scratch: Path, send: Send) -> None:
-        """In the child: measure the cells of one type."""
+    def _perform(self, work: Work, scratch: Path, send: Send) -> bool:
+        """In the child: measure the cells of one type; True where what is left is to go to a new child."""
         from harness.cell.child import run_type
 
-        run_type(self.shard, work, self.execution, scratch, send, self._reproduce(work.planned.model_type))
+        return run_type(self.shard, work, self.execution, scratch, send, self._reproduce(work.planned.model_type))
 
     def _unheard(self, work: Work, api: Api) -> Cell:
         """The cell of a child that died before it said anything."""

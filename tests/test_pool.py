@@ -38,7 +38,7 @@ def work(*, apis: tuple[Api, ...] = ("from_pretrained",), timeout: float = 30, m
     return Work(planned, apis, timeout, memory)
 
 
-def run(perform: Callable[[Work, Path, Send], None], *items: Work, jobs: int = 1) -> list[Ended]:
+def run(perform: Callable[[Work, Path, Send], bool | None], *items: Work, jobs: int = 1) -> list[Ended]:
     pool = Pool(jobs, perform, lambda item, api: cell(api, outcome="crashed", stage="start"))
     return list(pool.run(items))
 
@@ -73,6 +73,22 @@ def test_a_crash_in_one_api_leaves_the_other_to_a_new_child() -> None:
     first, second = run(perform, work(apis=BOTH))
     assert (first.cell.api, first.death, first.number) == ("from_pretrained", "signal", signal.SIGBUS)
     assert (second.cell.api, second.death) == ("pipeline", None)
+
+
+def test_a_child_that_can_do_no_more_leaves_the_other_api_to_a_new_one() -> None:
+    def perform(item: Work, _scratch: Path, send: Send) -> bool:
+        send(cell(item.apis[0], output_summary=str(os.getpid())), True)
+        return len(item.apis) > 1
+
+    first, second = run(perform, work(apis=BOTH))
+    assert (first.cell.api, first.death) == ("from_pretrained", None)
+    assert (second.cell.api, second.death) == ("pipeline", None)
+    assert first.cell.output_summary != second.cell.output_summary
+
+
+def test_a_child_that_leaves_everything_to_the_next_is_not_believed_for_ever() -> None:
+    [ended] = run(lambda *_: True, work())
+    assert ended.death == "exit"
 
 
 def test_an_exit_without_a_word_is_told_with_its_code() -> None:

@@ -13,6 +13,7 @@ from harness.cell.outputs import MismatchError
 from harness.cell.sabotage import SABOTAGES, Sabotage
 from harness.cell.synthesis.checkpoint import TooLargeError
 from harness.cell.tasks import NoSuchTaskError
+from harness.device_faults import fault_of
 from harness.diagnose import diagnose
 from harness.pool import Work
 from harness.records import Api, Execution, Outcome, Shard
@@ -25,16 +26,21 @@ _APIS: dict[Api, Callable[[Draft, Execution, Path, Sabotage], None]] = {
 _BROKEN_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO}
 
 
-def run_type(shard: Shard, work: Work, execution: Execution, scratch: Path, send: Send, reproduce: str) -> None:
-    """Run the cells that the child was forked for; a failed one does not keep the next from its own verdict."""
+def run_type(shard: Shard, work: Work, execution: Execution, scratch: Path, send: Send, reproduce: str) -> bool:
+    """Run the cells that the child was forked for; a failed one does not keep the next from its own verdict.
+
+    True where the child is not to go on: the device failed in it, and the next cell is to start clean.
+    """
     measure.forget_peak()
     for api in work.apis:
         draft = Draft(work.planned, shard.backend, shard.stack, api, reproduce, send)
-        run_cell(draft, execution, scratch, work.canary)
+        if run_cell(draft, execution, scratch, work.canary):
+            return True
+    return False
 
 
-def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | None = None) -> None:
-    """Run one cell and hand over its verdict, whatever comes out of it."""
+def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | None = None) -> bool:
+    """Run one cell and hand over its verdict, whatever comes out of it; True where the device failed."""
     folder = scratch / draft.api
     sabotage = SABOTAGES[canary]() if canary else Sabotage()
     try:
@@ -44,8 +50,10 @@ def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | No
         reason = str(error) if isinstance(error, _VERDICTS) else ""
         failure = None if outcome in ("not-applicable", "not-selected") else diagnose(error, stage=draft.stage)
         draft.finish(outcome, reason or (failure.message if failure else ""), failure)
+        return fault_of(error) is not None
     else:
         draft.finish("passed")
+        return False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,6 +63,8 @@ _VERDICTS = (MismatchError, NoSuchTaskError, TooLargeError)
 
 def outcome_of(error: BaseException) -> Outcome:
     """The outcome that an exception stands for."""
+    if not isinstance(error, _VERDICTS) and (fault := fault_of(error)):
+        return fault.outcome
     match error:
         case MismatchError():
             return "mismatch"

@@ -8,6 +8,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from harness.errors import EnvironmentBrokenError
+
 THREADS_PER_CHILD = 1
 
 
@@ -16,6 +18,8 @@ def warm() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Else a library that asks torch whether there is a GPU opens it in this process, and no fork could use it then.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     import torch
     import transformers
 
@@ -32,3 +36,5 @@ def warm() -> None:
         checkpoint = synthesise("bert", task_for("bert", None), None, Path(folder))
         loaded = checkpoint.loader.from_pretrained(folder)
         call(loaded, make_inputs(loaded, None).values)
+    if torch.cuda.is_initialized():
+        raise EnvironmentBrokenError("an import opened the GPU before any child was forked: no child could use it")

@@ -11,6 +11,7 @@ from harness.cell import measure, outputs
 from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
 from harness.cell.executors import cuda
+from harness.cell.executors.same_draws import SameDraws
 from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.inputs import Inputs
@@ -24,6 +25,8 @@ class Executor:
 
     def __init__(self, execution: Execution) -> None:
         self.device = torch.device(execution.device)
+        if self.device.type == "cuda":
+            self.device = cuda.settled(execution)
 
     def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, method: str | None) -> "Loaded":  # noqa: ARG002 -- nothing is traced here
         """Load, check that every key found its place, and move to the device: its time counts as loading."""
@@ -51,6 +54,10 @@ class Executor:
         synchronise(self.device)
 
 
+class Placed(dict[str, Any]):
+    """Values on the device, for calls that are timed: nothing else is done in them."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A PyTorch model on its device."""
@@ -59,14 +66,24 @@ class Loaded:
     device: torch.device
     method: str | None = None
 
-    def place(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    def place(self, values: Mapping[str, Any]) -> "Placed":
         """On the model's device."""
-        placed: Mapping[str, Any] = outputs.moved(values, self.device)
-        return placed
+        return Placed(outputs.moved(dict(values), self.device))
 
     def call(self, values: Mapping[str, Any]) -> Outputs:
-        """One forward pass; its outputs stay on the device."""
-        return outputs.call(self.model, self.place(values), self.method)
+        """One forward pass; its outputs stay on the device.
+
+        With random numbers of the CPU's generator, as the reference's are; where values were placed, the call is
+        for its time, and draws on the device.
+        """
+        if isinstance(values, Placed):
+            return outputs.call(self.model, values, self.method)
+        placed = self.place(values)
+        found = outputs.call(self.model, placed, self.method)
+        if self.device.type == "cuda" and cuda.has_drawn(self.device):
+            with SameDraws(self.device):
+                found = outputs.call(self.model, placed, self.method)
+        return found
 
     def generate(self, values: Mapping[str, Any]) -> torch.Tensor:
         """The model's own ``generate``."""
@@ -77,12 +94,16 @@ class Loaded:
         synchronise(self.device)
 
     def proof(self) -> dict[str, Any]:
-        """The weights and where they lie."""
+        """The weights and where they lie: all of them on the device."""
+        parameters = dict(self.model.named_parameters())
+        if any(one.device.type != self.device.type for one in parameters.values()):
+            msg = f"parameters on {', '.join(outputs.devices(parameters))}, where the device is {self.device}"
+            raise MismatchError(msg)
         return {
             "model_class": type(self.model).__name__,
             "weights_sha256": tensors_digest(self.model.state_dict()),
-            "parameter_devices": outputs.devices(dict(self.model.named_parameters())),
-            "execution_device": str(self.device),
+            "parameter_devices": outputs.devices(parameters),
+            "execution_device": cuda.name_of(self.device) if self.device.type == "cuda" else str(self.device),
         }
 
     def executed(self) -> dict[str, Any]:
@@ -90,8 +111,8 @@ class Loaded:
         return {}
 
     def figures(self) -> dict[str, Any]:
-        """Nothing: on the CPU the child's own memory is all there is."""
-        return {}
+        """The GPU's memory; on the CPU the child's own is all there is."""
+        return cuda.memory(self.device) if self.device.type == "cuda" else {}
 
 
 def synchronise(device: torch.device) -> None:
