@@ -18,8 +18,9 @@ from typing import Final, Literal
 from junit_xml import TestCase, TestSuite
 
 from harness.records import Canary, Cell, Environment, Failure, Outcome
-from harness.results import NOTES, RESULTS_FILE, read_results, write_atomically
+from harness.results import RESULTS_FILE, read_results, write_atomically
 from harness.text import bounded, clean, first_line
+from harness.weights import note
 
 JUNIT_FILE: Final = "junit.xml"
 Verdict = Literal["passed", "failure", "error", "skipped"]
@@ -75,7 +76,7 @@ def write_shard(folder: Path) -> None:
         return
     name = f"{header.shard.backend}/{header.shard.stack}"
     properties = {"shard": header.shard.id, "plan": header.plan_digest, "selection": header.selection}
-    properties |= {"note": NOTES[header.scale], **environment_properties(header.environment)}
+    properties |= {"note": note(header.scale, header.weights), **environment_properties(header.environment)}
     if found.void:
         properties["void"] = found.void
     suites = (

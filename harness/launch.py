@@ -10,15 +10,15 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from harness import ROOT, report
+from harness import ROOT, report, weights
 from harness.catalog import Catalog
 from harness.configuration import load_configuration
 from harness.documents import read_document
 from harness.engine import CHOICES, prepare
 from harness.engine.images import Build
-from harness.engine.runtime import Ended, Job, Runtime
+from harness.engine.runtime import Download, Ended, Job, Runtime
 from harness.engine.signals import end_with_nox, treat_termination_as_interrupt
 from harness.errors import (
     EXIT_ENVIRONMENT,
@@ -29,6 +29,7 @@ from harness.errors import (
     UsageError,
 )
 from harness.gpus import Gpus, parse_gpus
+from harness.hub import Hub
 from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
 from harness.plan import Selection, make_plan, pick_shards, read_plan, write_plan
 from harness.records import Plan, Shard
@@ -71,7 +72,9 @@ def main(options: argparse.Namespace) -> int:
     bundle = ca_bundle(matrix, settings)
     plan, shards = _planned(options, matrix, configuration.catalog)
     run_words = _run_words(options, matrix)
-    results: Path = (options.out or ROOT / matrix.defaults.results).absolute()
+    # Weights of another kind have folders of their own: neither takes the place of the other's results or report.
+    apart = "-weights" if plan.weights else "" if plan.scale == "tiny" else f"-{plan.scale}"
+    results: Path = (options.out or ROOT / f"{matrix.defaults.results}{apart}").absolute()
     if options.resume:
         _check_same_plan(plan, [results / shard.id for shard in shards])
 
@@ -83,7 +86,8 @@ def main(options: argparse.Namespace) -> int:
     say(f"engine: {engine.name}; {', '.join(runtime.label for runtime in runtimes)}")
     row = matrix.backends[options.backend]
     gpus = None if row.gpus is None else parse_gpus(options.gpus or row.gpus)
-    worst = _run_shards(plan, shards, ready, results, run_words, row.limits, gpus)
+    given = _given_weights(plan, bundle)
+    worst = _run_shards(plan, shards, ready, results, run_words, row.limits_of(plan.scale), gpus, given)
 
     if len(shards) < len(plan.shards):
         named = f" --plan {options.plan}" if options.plan else ""
@@ -92,7 +96,7 @@ def main(options: argparse.Namespace) -> int:
             f" nox -s report -- --results {results}{named}"
         )
         return worst
-    out = results / "report" if options.out else ROOT / matrix.defaults.report
+    out = results / "report" if options.out else ROOT / f"{matrix.defaults.report}{apart}"
     judged = report.build(results, out, plan=plan)
     return worst or judged
 
@@ -101,7 +105,8 @@ def _planned(options: argparse.Namespace, matrix: Matrix, catalog: Catalog) -> t
     """The plan, from the file of ``--plan`` or else from the user's words, and those of its shards to run."""
     selection = selection_from(options)
     if options.plan is None:
-        plan = make_plan(matrix, catalog, selection, backends=(options.backend,))
+        found = weights.find(selection.weights, trust_remote_code=selection.trust_remote_code)
+        plan = make_plan(matrix, catalog, selection, backends=(options.backend,), found=found)
         return plan, pick_shards(plan, selection.shard)
     plan = read_plan(options.plan, matrix, options.backend)
     besides = dataclasses.replace(selection, shard=None)
@@ -114,6 +119,20 @@ def _planned(options: argparse.Namespace, matrix: Matrix, catalog: Catalog) -> t
     if not shards:
         raise UsageError(f"--shard: {selection.shard} is not a shard of the backend {options.backend}")
     return plan, shards
+
+
+def _given_weights(plan: Plan, bundle: Path | None) -> dict[str, Any]:
+    """Fields of ``Job`` for the plan's real weights: their folder, or what it takes to download them."""
+    if plan.weights is None:
+        return {}
+    if plan.weights.source == "folder":
+        folder = Path(plan.weights.name).expanduser()
+        if not folder.is_dir():
+            raise UsageError(f"the plan's weights {plan.weights.name}: no such folder here")
+        return {"weights": folder}
+    hub = Hub.from_environment(os.environ)
+    model = hub.folder_of(plan.weights.repository)
+    return {"download": Download(settings=hub.variables(), cache=hub.cache, model=model, ca_bundle=bundle)}
 
 
 def _run_words(options: argparse.Namespace, matrix: Matrix) -> tuple[str, ...]:
@@ -157,6 +176,7 @@ def _run_shards(
     words: tuple[str, ...],
     limits: Limits,
     gpus: Gpus | None,
+    given: dict[str, Any],
 ) -> int:
     """Run each shard; the first exit code that is not 0. A shard that broke does not keep others from running."""
     worst = EXIT_FINE
@@ -165,7 +185,8 @@ def _run_shards(
         _lay_out(folder, plan, keep="--resume" in words)
         started = time.monotonic()
         try:
-            ended = ready[shard.stack].run(Job(shard=shard.id, folder=folder, words=words, limits=limits, gpus=gpus))
+            job = Job(shard=shard.id, folder=folder, words=words, limits=limits, gpus=gpus, **given)
+            ended = ready[shard.stack].run(job)
         except KeyboardInterrupt:
             say(f"\n{shard.id}: cut off; what was measured is in {folder}, and --resume goes on from there")
             raise

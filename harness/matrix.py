@@ -14,7 +14,7 @@ from harness import ROOT
 from harness.documents import Document, check_document, read_data
 from harness.errors import UsageError, suggest
 from harness.gpus import parse_gpus
-from harness.records import RuntimeName
+from harness.records import RuntimeName, Scale
 
 _UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -85,6 +85,13 @@ class Limits(Document):
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class FullLimits(Limits):
+    """The same at full scale and for real weights."""
+
+    parameters: Annotated[int, Field(gt=0)]
+    """Of a model with random weights; a larger one is left out and told. Real ones were asked for by name."""
+
+
 class Backend(Document):
     """A kind of hardware with its runtime: data, so that no code asks for a backend by name."""
 
@@ -103,6 +110,12 @@ class Backend(Document):
     """Labels of the CI runners that can run it."""
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     limits: Limits
+    full: FullLimits | None = None
+    """In place of ``limits`` at full scale and for real weights; absent: the same, with no cap on parameters."""
+
+    def limits_of(self, scale: Scale) -> Limits:
+        """The limits of a run at this scale."""
+        return self.full if scale == "full" and self.full is not None else self.limits
 
 
 class Matrix(Document):
@@ -139,14 +152,15 @@ def _limit_mistakes(data: Any) -> list[str]:
     """Containers that are smaller than one of their children."""
     mistakes = []
     for name, backend in _table(data, "backends").items():
-        limits = _table(backend, "limits")
-        try:
-            too_small = parse_size(limits.get("memory")) < parse_size(limits.get("child_memory"))
-        except ValueError:
-            continue  # no sizes: told where they are checked
-        if too_small:
-            place = f"backends.{name}.limits.child_memory"
-            mistakes.append(f"{place}: more than the memory of the container, {limits['memory']}")
+        for table in ("limits", "full"):
+            limits = _table(backend, table)
+            try:
+                too_small = parse_size(limits.get("memory")) < parse_size(limits.get("child_memory"))
+            except ValueError:
+                continue  # no sizes: told where they are checked
+            if too_small:
+                place = f"backends.{name}.{table}.child_memory"
+                mistakes.append(f"{place}: more than the memory of the container, {limits['memory']}")
     return mistakes
 
 

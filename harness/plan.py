@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import weights
 from harness.catalog import Catalog
 from harness.configuration import load_configuration
 from harness.documents import counted, read_document
 from harness.errors import UsageError, suggest
-from harness.matrix import Backend, Matrix
-from harness.records import Execution, Plan, PlannedType, Shard
+from harness.matrix import Backend, FullLimits, Matrix
+from harness.records import Execution, Plan, PlannedType, Scale, Shard
 from harness.selection import (
     Selection,
     add_selection_arguments,
@@ -25,8 +26,10 @@ from harness.selection import (
     selection_from,
     shard_count,
     words,
+    wrong_weights,
     wrong_words,
 )
+from harness.weights import Found
 
 __all__ = [
     "Selection",
@@ -55,7 +58,9 @@ def main(options: argparse.Namespace) -> int:
     """Print the CI matrix of the plan, or of its shard that was asked for."""
     configuration = load_configuration()
     selection = selection_from(options)
-    plan = make_plan(configuration.matrix, configuration.catalog, selection, backends=words(options.backend) or None)
+    found = weights.find(selection.weights, trust_remote_code=selection.trust_remote_code)
+    backends = words(options.backend) or None
+    plan = make_plan(configuration.matrix, configuration.catalog, selection, backends=backends, found=found)
     shards = pick_shards(plan, selection.shard)
     if options.out:
         write_plan(plan, options.out)
@@ -118,16 +123,26 @@ def read_plan(path: Path, matrix: Matrix, backend: str) -> Plan:
 # --- making a plan ------------------------------------------------------------------------------------
 
 
-def make_plan(matrix: Matrix, catalog: Catalog, selection: Selection, *, backends: Sequence[str] | None = None) -> Plan:
-    """The plan of these backends (default: all) for the selection.
+def make_plan(
+    matrix: Matrix,
+    catalog: Catalog,
+    selection: Selection,
+    *,
+    backends: Sequence[str] | None = None,
+    found: Found | None = None,
+) -> Plan:
+    """The plan of these backends (default: all) for the selection; ``found`` is the checkpoint of its ``--weights``.
 
     ``UsageError`` with every wrong word. ``selection.shard`` does not change the plan, but must be in it.
     """
     backends = tuple(matrix.backends) if backends is None else backends
-    mistakes = wrong_words(matrix, catalog, selection, backends)
+    mistakes = wrong_words(matrix, catalog, selection, backends) + wrong_weights(selection, found, catalog)
     shards, more = shard_count(selection)
     mistakes += more
-    selected = [] if mistakes else selected_types(catalog, selection, matrix.defaults.selection)
+    if found is not None:
+        selected = [found.model_type]
+    else:
+        selected = [] if mistakes else selected_types(catalog, selection, matrix.defaults.selection)
     described = selection.described(matrix.defaults.selection)
     if not mistakes and not selected:
         mistakes.append(f"{described}: no type is left")
@@ -136,9 +151,12 @@ def make_plan(matrix: Matrix, catalog: Catalog, selection: Selection, *, backend
     if mistakes:
         raise UsageError(f"{counted(mistakes)} in what to run", mistakes=mistakes)
 
+    scale: Scale = "full" if found else selection.scale
     return Plan(
         selection=described,
-        backends={name: _execution(matrix.backends[name]) for name in backends},
+        scale=scale,
+        weights=found.weights if found else None,
+        backends={name: _execution(matrix.backends[name], scale) for name in backends},
         shards=tuple(
             shard
             for name in backends
@@ -212,7 +230,7 @@ def _planned(catalog: Catalog, model_type: str) -> PlannedType:
     unavailable = catalog.unavailable.get(model_type)
     return PlannedType(
         model_type=model_type,
-        domain=catalog.domains[model_type],
+        domain=catalog.domains.get(model_type, "other"),  # none is known of a type that brings its own code
         families=catalog.families_of(model_type),
         recipe=catalog.recipes.get(model_type),
         unavailable=unavailable.reason if unavailable else None,
@@ -220,12 +238,14 @@ def _planned(catalog: Catalog, model_type: str) -> PlannedType:
     )
 
 
-def _execution(backend: Backend) -> Execution:
+def _execution(backend: Backend, scale: Scale) -> Execution:
+    limits = backend.limits_of(scale)
     return Execution(
         runtime=backend.runtime,
         device=backend.device,
         tolerance=backend.tolerance,
-        timeout_seconds=backend.limits.timeout_seconds,
-        child_memory_bytes=backend.limits.child_memory,
-        device_memory_bytes=backend.limits.device_memory,
+        timeout_seconds=limits.timeout_seconds,
+        child_memory_bytes=limits.child_memory,
+        device_memory_bytes=limits.device_memory,
+        most_parameters=limits.parameters if isinstance(limits, FullLimits) else None,
     )

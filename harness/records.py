@@ -34,6 +34,8 @@ Outcome = Literal[
 EngineName = Literal["docker", "local"]
 RuntimeName = Literal["torch", "openvino"]
 """What loads and runs a checkpoint on a backend: an executor of harness/cell/executors/."""
+Scale = Literal["tiny", "full"]
+"""``tiny``: the config shrunk; ``full``: the type's default config, and realistic inputs. Weights are synthetic."""
 Style = Literal["constant", "shallow", "default"]
 """How far a config is shrunk; see harness/cell/synthesis/config.py."""
 InputSource = Literal["signature", "processor"]
@@ -100,6 +102,8 @@ class Recipe(Record):
     config: dict[str, JsonValue] = {}
     """Config values by dotted path: ``text_config.pad_token_id``."""
     generation_config: dict[str, JsonValue] = {}
+    full: dict[str, JsonValue] = {}
+    """Config values by dotted path at full scale, where the default config makes no model that runs."""
     inputs_from: InputSource | None = None
     """Absent: the first source that makes inputs that the model takes."""
     sizes: dict[str, int] = {}
@@ -116,6 +120,23 @@ class Recipe(Record):
     """Inputs that rightly do not change the output, each with its reason."""
     tolerances: dict[str, Tolerance] = {}
     """By backend: where its tolerance is not wide enough for this type, and why."""
+
+
+class Weights(Record):
+    """A real checkpoint, in place of synthesised ones."""
+
+    name: str
+    """In the user's words: a folder's path, or an id on the hub, with ``@`` and a revision if one was named."""
+    source: Literal["folder", "hub"]
+    digest: str
+    """What they are: SHA-256 of all files of a folder, or the hub's commit."""
+    trust_remote_code: bool = False
+    """Whether the user allowed, by name, that the checkpoint's own Python code runs."""
+
+    @property
+    def repository(self) -> str:
+        """The id on the hub without a revision."""
+        return self.name.partition("@")[0]
 
 
 class PlannedType(Record):
@@ -157,6 +178,8 @@ class Execution(Record):
     """Private memory that one child may take."""
     device_memory_bytes: int | None = None
     """The device's memory that one child may take; absent: no limit, or no memory of its own."""
+    most_parameters: int | None = None
+    """Of a model at full scale; a larger one is ``not-selected``."""
 
 
 class Plan(Record):
@@ -165,7 +188,10 @@ class Plan(Record):
     schema_version: Literal[1] = SCHEMA_VERSION
     selection: str
     """In the user's words: ``--types bert,gpt2`` or ``list twelve``."""
-    scale: Literal["tiny"] = "tiny"
+    scale: Scale = "tiny"
+    """Real weights have the size that they have, and run under the limits of ``full``."""
+    weights: Weights | None = None
+    """Real ones; absent: synthetic."""
     apis: tuple[Api, ...] = ("from_pretrained", "pipeline")
     backends: dict[str, Execution]
     shards: tuple[Shard, ...]
@@ -240,7 +266,8 @@ class Header(Record):
     schema_version: Literal[1] = SCHEMA_VERSION
     plan_digest: str
     selection: str
-    scale: Literal["tiny"]
+    scale: Scale
+    weights: Weights | None = None
     apis: tuple[Api, ...]
     planned_shards: dict[str, tuple[str, ...]]
     """The model types of every shard of the plan, so that one header alone shows what is missing."""
@@ -314,6 +341,12 @@ class Metrics(Record):
     first_inference_seconds: float | None = None
     latency: Latency | None = None
     """Of one forward pass (``from_pretrained``) or one whole call (``pipeline``)."""
+    batch: int | None = None
+    """Items in the call that the throughput is of."""
+    batch_latency: Latency | None = None
+    """Of one forward pass of that many, where ``latency`` is of a single one."""
+    first_token: Latency | None = None
+    """Of generating a single token, prompt included, where that is measured apart."""
     generation: Latency | None = None
     """Of generating ``generated_tokens`` greedily, prompt included."""
     generated_tokens: int | None = None

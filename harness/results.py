@@ -10,10 +10,10 @@ from typing import Final
 from harness.errors import UsageError
 from harness.records import Cell, Environment, Header, Outcome, Record
 from harness.stream import ResultsWriter, read_results, to_json_line
+from harness.weights import note
 
 __all__ = [
     "METRICS_FILE",
-    "NOTES",
     "RESULTS_FILE",
     "ResultsWriter",
     "read_results",
@@ -24,8 +24,6 @@ __all__ = [
 
 RESULTS_FILE: Final = "results.jsonl"
 METRICS_FILE: Final = "metrics.json"
-NOTES: Final = {"tiny": "tiny, synthetic weights"}
-"""By scale: what must stand wherever its figures are shown."""
 _SLOWEST: Final = 10
 # What blames the machine is measured again when a run is taken up.
 _MEASURED_AGAIN: Final = frozenset({"environment", "no-device"})
@@ -170,7 +168,7 @@ def write_metrics(folder: Path) -> None:
         shard=header.shard.id,
         plan_digest=header.plan_digest,
         selection=header.selection,
-        note=NOTES[header.scale],
+        note=note(header.scale, header.weights),
         complete=footer is not None and found.void is None,
         cells_planned=len(header.shard.types) * len(header.apis),
         cells=count(cells),

@@ -6,6 +6,7 @@ the outcomes: judging them is the report's work.
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from harness.device import REASON_VARIABLE, children_that_fit, described, find_d
 from harness.diagnose import diagnose_death
 from harness.documents import read_document
 from harness.environment import describe, peak_memory, usable_cores, usable_memory
-from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, UsageError, suggest
+from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, EnvironmentBrokenError, UsageError, suggest
 from harness.no_device import NoDeviceError
 from harness.pool import Ended, Pool, Send, Work
 from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, PlannedType, Shard
@@ -41,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", type=Path, required=True, help="the plan, as `plan --out` writes it")
     parser.add_argument("--shard", required=True, metavar="ID", help="the shard to measure: backend/stack/KofN")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where its results go")
-    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="children at a time (0: one per core)")
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="where the plan's real weights are, if not where it says"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=0, metavar="N",
+        help="children at a time (0: one per core; at full scale and with real weights one, which has all cores)",
+    )  # fmt: skip
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell, in place of the plan's")
     parser.add_argument("--resume", action="store_true", help="keep the cells that are there; measure the others")
     parser.add_argument(
@@ -59,9 +66,12 @@ def main(options: argparse.Namespace) -> int:
     if options.jobs < 0:
         raise UsageError(f"--jobs is {options.jobs}: it must be 0 or more")
     signal.signal(signal.SIGTERM, _interrupt)  # what a stopped container gets: the clean way out, as for Ctrl-C
+    if options.weights is not None and (plan.weights is None or plan.weights.source != "folder"):
+        raise UsageError(f"--weights {options.weights}: the plan has no real weights in a folder")
     # Scratch space first: a machine without any is to be told before minutes are spent.
     tempfile.gettempdir()
-    run = _Run(plan, shard, execution, options.jobs or usable_cores(), options.out)
+    jobs = options.jobs or (usable_cores() if plan.scale == "tiny" else 1)
+    run = _Run(plan, shard, execution, jobs, options.out, options.weights)
     code = run.measure(resume=options.resume)
     return EXIT_FINE if run.no_device and options.allow_no_device else code
 
@@ -69,18 +79,24 @@ def main(options: argparse.Namespace) -> int:
 class _Run:
     """One shard, from its header to its footer."""
 
-    def __init__(self, plan: Plan, shard: Shard, execution: Execution, jobs: int, out: Path) -> None:
+    def __init__(
+        self, plan: Plan, shard: Shard, execution: Execution, jobs: int, out: Path, folder: Path | None = None
+    ) -> None:
         self.plan, self.shard, self.execution, self.jobs, self.out = plan, shard, execution, jobs, out
+        self.folder = folder
+        """Of the real weights, where the plan has some."""
+        # Many small children side by side have a thread each; where one runs alone, its figures are those of all cores.
+        self.threads = 1 if plan.scale == "tiny" else max(1, usable_cores() // jobs)
         self.started = time.monotonic()
         self.no_device: str | None = None
+        self.trouble: str | None = None
+        """Why the real weights could not be had, where that is the machine's or the hub's fault."""
         self.canaries: list[Canary] = []
         self.cells: list[Cell] = []
 
     def measure(self, *, resume: bool) -> int:
         """Write results.jsonl as the cells end, then junit.xml and metrics.json."""
-        from harness.cell.warm import THREADS_PER_CHILD, warm
-
-        environment = describe(self.jobs, THREADS_PER_CHILD)
+        environment = describe(self.jobs, self.threads)
         header = self._header(environment)
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / results.RESULTS_FILE
@@ -88,6 +104,9 @@ class _Run:
         self.cells.extend(kept)
         _say(f"{self.shard.id}: {len(self.shard.types)} model types, {self.jobs} at a time; importing …")
         if REASON_VARIABLE not in os.environ:
+            self._fetch()
+            from harness.cell.warm import warm  # after the download: what it imports is told to stay offline
+
             warm()
         import_seconds = time.monotonic() - self.started
         _say(f"ready after {import_seconds:.1f} s")
@@ -100,7 +119,7 @@ class _Run:
                     writer.write(canary)
             void = self._void()
             if void is None:
-                for cell in self._run_cells() if self.no_device is None else self._cells_without_device():
+                for cell in self._cells_of_this_machine():
                     writer.write(cell)
             writer.write(self._footer(void, import_seconds))
         results.write_metrics(self.out)
@@ -112,7 +131,20 @@ class _Run:
         if self.no_device is not None:
             _say(f"NO DEVICE: {self.no_device}")
             return EXIT_ENVIRONMENT
-        return EXIT_FINE
+        return EXIT_FINE if self.trouble is None else EXIT_ENVIRONMENT
+
+    def _fetch(self) -> None:
+        """Make the real weights ready, where the plan has some."""
+        if self.plan.weights is None:
+            return
+        from harness.fetch import ready
+
+        _say(f"weights: {self.plan.weights.name} ({self.plan.weights.source}, {self.plan.weights.digest[:12]}) …")
+        try:
+            self.folder = ready(self.plan.weights, self.folder)
+        except EnvironmentBrokenError as error:
+            _say(f"no weights: {error}")
+            self.trouble = str(error)
 
     def _with_device(self, environment: Environment) -> Environment:
         """The environment with the backend's device, or why there is none; fewer children where it is small."""
@@ -130,7 +162,16 @@ class _Run:
             self.jobs = fit
         return environment.model_copy(update={"device": device, "jobs": self.jobs})
 
-    def _cells_without_device(self) -> Iterator[Cell]:
+    def _cells_of_this_machine(self) -> Iterator[Cell]:
+        """What is measured, or what keeps this machine from measuring."""
+        if self.no_device is not None:
+            yield from self._not_measured("no-device", self.no_device)
+        elif self.trouble is not None:
+            yield from self._not_measured("environment", self.trouble)
+        else:
+            yield from self._run_cells()
+
+    def _not_measured(self, outcome: Outcome, reason: str) -> Iterator[Cell]:
         """A cell for all that is still to be measured, so that nothing vanishes; nothing runs elsewhere instead."""
         done = {(cell.model_type, cell.api) for cell in self.cells}
         for cell in self._unavailable(done):
@@ -139,7 +180,7 @@ class _Run:
             for api in self.plan.apis:
                 if planned.unavailable is None and (planned.model_type, api) not in done:
                     blank = self._blank(planned, api)
-                    cell = blank.model_copy(update={"outcome": "no-device", "reason": str(self.no_device)})
+                    cell = blank.model_copy(update={"outcome": outcome, "reason": reason})
                     self.cells.append(cell)  # and not told one by one: the reason is the same for all
                     yield cell
 
@@ -148,6 +189,7 @@ class _Run:
             plan_digest=self.plan.digest,
             selection=self.plan.selection,
             scale=self.plan.scale,
+            weights=self.plan.weights,
             apis=self.plan.apis,
             planned_shards=self.plan.planned_shards,
             shard=self.shard,
@@ -213,8 +255,11 @@ class _Run:
     def _perform(self, work: Work, scratch: Path, send: Send) -> bool:
         """In the child: measure the cells of one type; True where what is left is to go to a new child."""
         from harness.cell.child import run_type
+        from harness.cell.source import source_for
 
-        return run_type(self.shard, work, self.execution, scratch, send, self._reproduce(work.planned.model_type))
+        source = source_for(self.plan, self.execution, self.folder, canary=work.canary is not None)
+        reproduce = self._reproduce(work.planned.model_type)
+        return run_type(self.shard, work, self.execution, source, scratch, send, reproduce, threads=self.threads)
 
     def _unheard(self, work: Work, api: Api) -> Cell:
         """The cell of a child that died before it said anything."""
@@ -235,7 +280,14 @@ class _Run:
         )
 
     def _reproduce(self, model_type: str) -> str:
-        return f"ci/nox -s {self.shard.backend} -- --types {model_type} --stack {self.shard.stack}"
+        words = [f"ci/nox -s {self.shard.backend} -- --types {model_type} --stack {self.shard.stack}"]
+        weights = self.plan.weights
+        if weights is not None:
+            words.append(f"--weights {shlex.quote(weights.name)}")
+            words += ["--trust-remote-code"] if weights.trust_remote_code else []
+        elif self.plan.scale != "tiny":
+            words.append(f"--scale {self.plan.scale}")
+        return " ".join(words)
 
     def _cell(self, ended: Ended) -> Cell:
         """The cell with what only the parent knows: how the child died, what it printed, who ran beside it."""

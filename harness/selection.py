@@ -6,10 +6,13 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from harness.catalog import DOMAINS, Catalog, plain
 from harness.errors import suggest
 from harness.matrix import Matrix
+from harness.records import Scale
+from harness.weights import SYNTHETIC, Found
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,19 @@ class Selection:
     shard: str | None = None
     """``K/N`` or a shard's id: the caller runs this one of the plan's shards."""
     shards: int | None = None
+    scale: Scale = "tiny"
+    weights: str | None = None
+    """A folder or an id on the hub; absent or ``synthetic``: none that are real."""
+    trust_remote_code: bool = False
+
+    @property
+    def real(self) -> str | None:
+        """The words for real weights, where real ones are meant."""
+        return None if self.weights == SYNTHETIC else self.weights
 
     def described(self, default_list: str) -> str:
         """In the user's words, and the same whether or not the default was spelt out."""
-        named = bool(self.types or self.families)
+        named = bool(self.types or self.families or self.real)
         listed = self.list or (None if named else default_list)
         parts = [
             f"list {listed}" if listed else "",
@@ -35,8 +47,17 @@ class Selection:
             *(f"--family {shlex.quote(family)}" for family in self.families),
             *(f"--domain {domain}" for domain in self.domains),
             f"--stack {self.stack}" if self.stack else "",
+            *self.described_weights(),
         ]
         return " ".join(part for part in parts if part)
+
+    def described_weights(self) -> tuple[str, ...]:
+        """The words that say which weights of which size."""
+        return (
+            *(("--scale full",) if self.scale == "full" else ()),
+            *((f"--weights {shlex.quote(self.real)}",) if self.real else ()),
+            *(("--trust-remote-code",) if self.trust_remote_code else ()),
+        )
 
 
 def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +80,17 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         "--list", metavar="L", help="a list of data/lists.toml, 'baseline' (the 300) or 'all' (all known types)"
     )
     group.add_argument("--stack", metavar="S", help="only this stack of the backend; else each type's newest")
+    group.add_argument(
+        "--scale", choices=get_args(Scale), default="tiny",
+        help="tiny: shrunk; full: the default size of each type, with random weights. Default: tiny",
+    )  # fmt: skip
+    group.add_argument(
+        "--weights", metavar="W",
+        help="a real checkpoint: a folder, or an id on the hub (owner/name, owner/name@revision). Default: synthetic",
+    )  # fmt: skip
+    group.add_argument(
+        "--trust-remote-code", action="store_true", help="run the Python code that the checkpoint of --weights brings"
+    )
     group.add_argument("--shards", type=int, metavar="N", help="split the plan into N shards")
     group.add_argument(
         "--shard", metavar="K/N", help="split the plan into N shards and run only the Kth (or the one of this id)"
@@ -75,6 +107,9 @@ def selection_from(options: argparse.Namespace) -> Selection:
         stack=options.stack,
         shard=options.shard,
         shards=options.shards,
+        scale=options.scale,
+        weights=options.weights,
+        trust_remote_code=options.trust_remote_code,
     )
 
 
@@ -122,6 +157,31 @@ def wrong_words(matrix: Matrix, catalog: Catalog, selection: Selection, backends
         if selection.stack and selection.stack not in stacks:
             near_stack = suggest(selection.stack, stacks)
             mistakes.append(f"--stack: the backend {name} has no stack {selection.stack!r}{near_stack}")
+    return mistakes
+
+
+def wrong_weights(selection: Selection, found: Found | None, catalog: Catalog) -> list[str]:
+    """What cannot go together with real weights, or without them; ``found`` is what ``--weights`` names."""
+    if found is None:
+        return (
+            ["--trust-remote-code: there is no --weights whose code it could be"] if selection.trust_remote_code else []
+        )
+    mistakes = [
+        f"{option} and --weights: the model type follows from the checkpoint, which is {found.model_type}"
+        for option, given in (
+            ("--list", selection.list), ("--family", selection.families), ("--domain", selection.domains),
+        )
+        if given
+    ]  # fmt: skip
+    if selection.types and selection.types != (found.model_type,):
+        named = ",".join(selection.types)
+        mistakes.append(f"--types {named}: the model type of {selection.weights} is {found.model_type}")
+    if selection.scale != "tiny":
+        mistakes.append("--scale and --weights: real weights have the size that they have")
+    if found.model_type not in catalog.domains and not (found.brings_code and selection.trust_remote_code):
+        hint = "; it brings its own code, which --trust-remote-code runs" if found.brings_code else ""
+        near = suggest(found.model_type, catalog.domains)
+        mistakes.append(f"--weights: no stack has the model type {found.model_type!r}{near}{hint}")
     return mistakes
 
 

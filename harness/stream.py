@@ -42,6 +42,7 @@ ProblemKind = Literal[
     "doubled shard",
     "foreign plan",
     "two plans",
+    "two kinds of weights",
     "two environments",
 ]
 

@@ -18,7 +18,7 @@ class Device:
 
 def test_every_measured_call_is_waited_for_before_and_after() -> None:
     device = Device()
-    found = measure.latency(device.ask, device.synchronise, iterations=3, warmup=2)
+    found = measure.latency(device.ask, device.synchronise, measure.Rule(warmup=2, iterations=3))
     assert device.events == ["ask"] * 2 + ["wait", "ask", "wait"] * 3
     assert (found.warmup, found.iterations, len(found.raw)) == (2, 3, 3)
 

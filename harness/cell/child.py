@@ -11,14 +11,15 @@ from harness.cell import from_pretrained, measure, pipelines
 from harness.cell.draft import Draft, Send
 from harness.cell.outputs import MismatchError
 from harness.cell.sabotage import SABOTAGES, Sabotage
-from harness.cell.synthesis.checkpoint import TooLargeError
+from harness.cell.source import Source
+from harness.cell.synthesis.checkpoint import NotSelectedError
 from harness.cell.tasks import NoSuchTaskError
 from harness.device_faults import fault_of
 from harness.diagnose import diagnose
 from harness.pool import Work
 from harness.records import Api, Execution, Outcome, Shard
 
-_APIS: dict[Api, Callable[[Draft, Execution, Path, Sabotage], None]] = {
+_APIS: dict[Api, Callable[[Draft, Execution, Source, Path, Sabotage], None]] = {
     "from_pretrained": from_pretrained.run,
     "pipeline": pipelines.run,
 }
@@ -26,25 +27,37 @@ _APIS: dict[Api, Callable[[Draft, Execution, Path, Sabotage], None]] = {
 _BROKEN_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO}
 
 
-def run_type(shard: Shard, work: Work, execution: Execution, scratch: Path, send: Send, reproduce: str) -> bool:
+def run_type(
+    shard: Shard,
+    work: Work,
+    execution: Execution,
+    source: Source,
+    scratch: Path,
+    send: Send,
+    reproduce: str,
+    *,
+    threads: int = 1,
+) -> bool:
     """Run the cells that the child was forked for; a failed one does not keep the next from its own verdict.
 
     True where the child is not to go on: the device failed in it, and the next cell is to start clean.
     """
+    if threads > 1:
+        torch.set_num_threads(threads)  # here and not in the parent, whose threads a fork would lose
     measure.forget_peak()
     for api in work.apis:
         draft = Draft(work.planned, shard.backend, shard.stack, api, reproduce, send)
-        if run_cell(draft, execution, scratch, work.canary):
+        if run_cell(draft, execution, source, scratch, work.canary):
             return True
     return False
 
 
-def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | None = None) -> bool:
+def run_cell(draft: Draft, execution: Execution, source: Source, scratch: Path, canary: str | None = None) -> bool:
     """Run one cell and hand over its verdict, whatever comes out of it; True where the device failed."""
     folder = scratch / draft.api
     sabotage = SABOTAGES[canary]() if canary else Sabotage()
     try:
-        _APIS[draft.api](draft, execution, folder, sabotage)
+        _APIS[draft.api](draft, execution, source, folder, sabotage)
     except Exception as error:  # noqa: BLE001 -- this is the boundary: what a model raises is its verdict
         outcome = outcome_of(error)
         reason = str(error) if isinstance(error, _VERDICTS) else ""
@@ -58,7 +71,7 @@ def run_cell(draft: Draft, execution: Execution, scratch: Path, canary: str | No
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_VERDICTS = (MismatchError, NoSuchTaskError, TooLargeError)
+_VERDICTS = (MismatchError, NoSuchTaskError, NotSelectedError)
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -70,7 +83,7 @@ def outcome_of(error: BaseException) -> Outcome:
             return "mismatch"
         case NoSuchTaskError():
             return "not-applicable"
-        case TooLargeError():
+        case NotSelectedError():
             return "not-selected"
         case ImportError():  # transformers raises it for an optional package, with the name of the package
             return "missing-dependency"

@@ -1,6 +1,6 @@
 """The first API: load a checkpoint with ``from_pretrained``, run it, and hold its outputs against the reference.
 
-The reference is the model in memory from which the checkpoint was saved.
+The reference is a model in memory: the one from which the checkpoint was saved, or a real one loaded by itself.
 """
 
 from pathlib import Path
@@ -13,26 +13,23 @@ from harness.cell.draft import Draft
 from harness.cell.executors import Loaded, executor_for
 from harness.cell.outputs import MismatchError
 from harness.cell.sabotage import Sabotage
+from harness.cell.source import Source
+from harness.cell.speed import measure_forward
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.inputs import Inputs
-from harness.cell.synthesis.ladder import prepare
 from harness.cell.task_table import Task
-from harness.cell.tasks import task_for
-from harness.records import Execution, Throughput
-
-GENERATIONS = 5
-REFERENCE = "the model in memory that was saved"
+from harness.records import Execution
 
 
-def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) -> None:
+def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabotage: Sabotage) -> None:
     """Take the cell through its stages; it has passed when this returns."""
     recipe = draft.planned.recipe
     draft.enter("synthesise")
-    task = task_for(draft.planned.model_type, recipe)
+    task = source.task(draft.planned)
     method = recipe.method if recipe else None
     draft.task = task.name
     with measure.timed() as watch:
-        prepared = prepare(draft.planned, task, folder)
+        prepared = source.prepare(draft.planned, task, folder)
         checkpoint, inputs, reference = prepared.checkpoint, prepared.inputs, prepared.reference
         if sabotage.after_saving(checkpoint):
             reference = outputs.call(checkpoint.model, inputs.values, method)
@@ -59,7 +56,7 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     draft.enter("repeat")
     repeat_equal = tensors_digest(again := loaded.call(inputs.values)) == tensors_digest(first)
     tolerance, why = compare.tolerance_of(draft, execution)
-    draft.compared(reference=REFERENCE, tolerance=tolerance, tolerance_reason=why, repeat_equal=repeat_equal)
+    draft.compared(reference=source.reference, tolerance=tolerance, tolerance_reason=why, repeat_equal=repeat_equal)
     if not repeat_equal:
         # To the bit where the backend must be exact; elsewhere parallel sums may be added in any order.
         compare.within(compare.differences(first, again), tolerance, "itself, given the same input twice,")
@@ -67,7 +64,7 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     draft.enter("compare")
     found = compare.differences(reference, first)
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
-    compare.within(found, tolerance, REFERENCE)
+    compare.within(found, tolerance, source.reference)
     main = outputs.main_outputs(first, task)
     effects = {
         name: compare.effect(first, loaded.call(inputs.with_alternative(name)), main) for name in inputs.alternatives
@@ -75,40 +72,23 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     draft.compared(effects=effects)
     compare.all_matter(effects, recipe.unchanged_by if recipe else {})
     if task.generates:
-        check_tokens(draft, checkpoint, loaded, inputs)
+        check_tokens(draft, source, checkpoint, loaded, inputs)
 
     draft.enter("measure")
-    measure_forward(draft, checkpoint, loaded, inputs, task)
+    measure_forward(draft, source, prepared, loaded, task)
     draft.measured(**measure.memory(), **loaded.figures())
     draft.proved(**loaded.executed())
 
 
-def check_tokens(draft: Draft, checkpoint: Checkpoint, loaded: Loaded, inputs: Inputs) -> None:
+def check_tokens(draft: Draft, source: Source, checkpoint: Checkpoint, loaded: Loaded, inputs: Inputs) -> None:
     """The loaded model's greedy tokens equal the reference's."""
     values = inputs.generation_values(checkpoint.model)
     expected, tokens = outputs.generate(checkpoint.model, values), loaded.generate(values)
     equal = torch.equal(expected, tokens.cpu())
     draft.compared(tokens_equal=equal)
     if not equal:
-        msg = f"greedy tokens {tokens.tolist()[0]} differ from those of {REFERENCE}: {expected.tolist()[0]}"
+        msg = f"greedy tokens {tokens.tolist()[0]} differ from those of {source.reference}: {expected.tolist()[0]}"
         raise MismatchError(msg)
-
-
-def measure_forward(draft: Draft, checkpoint: Checkpoint, loaded: Loaded, inputs: Inputs, task: Task) -> None:
-    """Steady latency of one forward pass, and of generating where the type does."""
-    values = loaded.place(inputs.values)
-    steady = measure.latency(lambda: loaded.call(values), loaded.synchronise)
-    batch = inputs.batch
-    throughput = [Throughput(value=batch / steady.p50, unit="items/s")]
-    if task.generates:
-        prompts = loaded.place(inputs.generation_values(checkpoint.model))
-        generation = measure.latency(lambda: loaded.generate(prompts), loaded.synchronise, GENERATIONS, warmup=1)
-        draft.measured(generation=generation, generated_tokens=outputs.NEW_TOKENS)
-        if "input_ids" in inputs.values and not checkpoint.config.is_encoder_decoder:
-            prompt = inputs.values["input_ids"].numel()
-            throughput.append(Throughput(value=prompt / steady.p50, unit="prefill tokens/s"))
-        throughput.append(Throughput(value=batch * outputs.NEW_TOKENS / generation.p50, unit="decode tokens/s"))
-    draft.measured(latency=steady, throughput=tuple(throughput))
 
 
 def summary(found: outputs.Outputs, task: Task) -> str:

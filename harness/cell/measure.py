@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,26 @@ import psutil
 
 from harness.records import Latency
 
-WARMUP, ITERATIONS = 2, 20
 SAMPLES_FOR_P99 = 100
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When enough calls were measured: ``iterations`` of them, or ``seconds`` with at least ``least``."""
+
+    warmup: int
+    iterations: int
+    seconds: float = float("inf")
+    least: int = 1
+
+    def enough(self, done: int, seconds: float) -> bool:
+        """Whether to stop."""
+        return done >= self.iterations or (done >= self.least and seconds >= self.seconds)
+
+
+TINY = Rule(warmup=2, iterations=20)
+LONG = Rule(warmup=2, iterations=20, seconds=10, least=3)
+"""For calls that may take seconds each."""
 
 
 class Stopwatch:
@@ -44,18 +63,17 @@ def timed(synchronise: Callable[[], None] = _nothing_to_wait_for) -> Iterator[St
 def latency(
     call: Callable[[], Any],
     synchronise: Callable[[], None],
-    iterations: int = ITERATIONS,
-    warmup: int = WARMUP,
+    rule: Rule = TINY,
 ) -> Latency:
-    """Call it ``warmup`` times unmeasured, then ``iterations`` times measured."""
-    for _ in range(warmup):
+    """Call it unmeasured to warm up, then measured until the rule has enough."""
+    for _ in range(rule.warmup):
         call()
-    raw = []
-    for _ in range(iterations):
+    raw: list[float] = []
+    while not rule.enough(len(raw), sum(raw)):
         with timed(synchronise) as watch:
             call()
         raw.append(watch.seconds)
-    return summary(raw, warmup)
+    return summary(raw, rule.warmup)
 
 
 def summary(raw: list[float], warmup: int) -> Latency:

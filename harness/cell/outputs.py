@@ -31,11 +31,9 @@ def call(model: Any, inputs: Mapping[str, Any], method: str | None = None) -> Ou
 NEW_TOKENS = 8
 
 
-def generate(model: Any, values: Mapping[str, Any]) -> torch.Tensor:
+def generate(model: Any, values: Mapping[str, Any], count: int = NEW_TOKENS) -> torch.Tensor:
     """Greedy tokens, always as many: a random model may end its sentence at any token."""
-    tokens: torch.Tensor = model.generate(
-        **values, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False
-    )
+    tokens: torch.Tensor = model.generate(**values, max_new_tokens=count, min_new_tokens=count, do_sample=False)
     return tokens
 
 

@@ -4,7 +4,6 @@ What the model computes inside the pipeline is held against a direct call of the
 inputs that the pipeline prepared.
 """
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,25 +19,23 @@ from harness.cell.executors import executor_for
 from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.recording import recorded
 from harness.cell.sabotage import Sabotage
-from harness.cell.synthesis.checkpoint import Checkpoint, synthesise
-from harness.cell.synthesis.ladder import style_for
-from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
+from harness.cell.source import Source
+from harness.cell.synthesis.checkpoint import Checkpoint
+from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.raw import Call, call_for
 from harness.cell.task_table import Task
-from harness.cell.tasks import NoSuchTaskError, pipeline_task_for
 from harness.records import Execution, Throughput
 
-REFERENCE = "the model in memory that was saved, called directly on what the pipeline prepared"
 _SUMMARY_LENGTH = 300
 
 
-def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) -> None:
+def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabotage: Sabotage) -> None:
     """Take the cell through its stages; it has passed when this returns."""
     draft.enter("synthesise")
-    task = pipeline_task_for(draft.planned.model_type, draft.planned.recipe)
+    task = source.pipeline_task(draft.planned)
     draft.task = task.name
     with measure.timed() as watch:
-        checkpoint, processors = _prepare(draft, task, folder)
+        checkpoint, processors = source.prepare_pipeline(draft.planned, task, folder)
     draft.measured(
         synthesise_seconds=watch.seconds,
         parameters=sum(one.numel() for one in checkpoint.model.parameters()),
@@ -72,8 +69,9 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
 
     draft.enter("repeat")
     again = _called(pipe, call)
+    reference = f"{source.reference}, called directly on what the pipeline prepared"
     tolerance, why = compare.tolerance_of(draft, execution)
-    draft.compared(reference=REFERENCE, tolerance=tolerance, tolerance_reason=why, repeat_equal=equal(again, output))
+    draft.compared(reference=reference, tolerance=tolerance, tolerance_reason=why, repeat_equal=equal(again, output))
     if not equal(again, output, tolerance):
         msg = "the same call twice gave two different outputs"
         raise MismatchError(msg)
@@ -82,7 +80,7 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     direct = inside.asked_of(checkpoint.model)
     found = compare.differences(direct.outputs, inside.outputs)
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
-    compare.within(found, tolerance, REFERENCE)
+    compare.within(found, tolerance, reference)
     if direct.tokens is not None and inside.tokens is not None:
         tokens_equal = torch.equal(direct.tokens, inside.tokens.cpu())
         draft.compared(tokens_equal=tokens_equal)
@@ -94,40 +92,10 @@ def run(draft: Draft, execution: Execution, folder: Path, sabotage: Sabotage) ->
     compare.all_matter(effects, draft.planned.recipe.unchanged_by if draft.planned.recipe else {})
 
     draft.enter("measure")
-    steady = measure.latency(lambda: _called(pipe, call), loaded.synchronise)
+    steady = measure.latency(lambda: _called(pipe, call), loaded.synchronise, source.rule)
     draft.measured(latency=steady, throughput=(Throughput(value=1 / steady.p50, unit="items/s"),))
     draft.measured(**measure.memory(), **loaded.figures())
     draft.proved(**loaded.executed())
-
-
-def _prepare(draft: Draft, task: Task, folder: Path) -> tuple[Checkpoint, Processors]:
-    """The checkpoint with everything beside it that a pipeline loads."""
-    planned, recipe = draft.planned, draft.planned.recipe
-    text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
-    style = recipe.style if recipe and recipe.style else style_for(planned, task, folder)
-    checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
-    processors = make_processors(planned.model_type, checkpoint.config, text, recipe)
-    if task.name == "image-feature-extraction":
-        _check_fed(checkpoint.model, processors)
-    processors.save(folder)
-    return checkpoint, processors
-
-
-def _check_fed(model: Any, processors: Processors) -> None:
-    """``NoSuchTaskError`` for a tower that cannot do without what its image processor does not make.
-
-    The pipeline hands over what that makes, by the same names; the whole that the tower is a part of renames it.
-    """
-    made = processors.made["image_processor"].model_input_names if "image_processor" in processors.made else ()
-    needed = [
-        one.name
-        for one in inspect.signature(model.forward).parameters.values()
-        if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "pixel_values"
-    ]
-    if made and (missing := [name for name in needed if name not in made]):
-        told = f"{type(model).__name__} needs {' and '.join(missing)}, which image-feature-extraction does not feed"
-        msg = f"{told}: its image processor makes {', '.join(made)}"
-        raise NoSuchTaskError(msg)
 
 
 def equal(one: Any, other: Any, tolerance: float = 0.0) -> bool:

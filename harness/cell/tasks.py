@@ -30,13 +30,13 @@ def task_for(model_type: str, recipe: Recipe | None) -> Task:
     check_known(model_type)
     wanted = recipe.task if recipe else None
     if recipe and recipe.model_class:
-        task = _named(wanted or OWN_CLASS)
+        task = task_named(wanted or OWN_CLASS)
         return replace(task, auto_class=recipe.model_class, outputs=recipe.outputs or task.outputs)
     first = next(
         (one for one in TASKS if _chosen(one, wanted) and has_head(model_type, one, named=wanted is not None)), None
     )
     if first is None and wanted is None and (own := own_class(model_type)):
-        first = replace(_named(OWN_CLASS), auto_class=own.__name__)
+        first = replace(task_named(OWN_CLASS), auto_class=own.__name__)
     if first is None:
         raise _no_such_task(model_type, wanted)
     return replace(first, outputs=recipe.outputs) if recipe and recipe.outputs else first
@@ -77,15 +77,20 @@ def has_head(model_type: str, task: Task, *, named: bool = False) -> bool:
 
     A recipe that has ``named`` the task knows what the model's main input is: some classes say it wrongly.
     """
-    names = getattr(modeling_auto, task.mapping, {}).get(model_type)
-    if names is None:
+    names = mapped_classes(model_type, task)
+    if not names:
         return False
-    name = names if isinstance(names, str) else names[0]
-    model_class = getattr(transformers, name, None)
+    model_class = getattr(transformers, names[0], None)
     # Some tables name, for a whole, the class of one of its parts.
     if model_class is None or model_class.config_class in CONFIG_MAPPING[model_type].sub_configs.values():
         return False
     return named or task.main_input is None or _main_input(model_class) == task.main_input
+
+
+def mapped_classes(model_type: str, task: Task) -> tuple[str, ...]:
+    """The classes that the task's Auto class may make for this type; it takes the first."""
+    names = getattr(modeling_auto, task.mapping, {}).get(model_type, ())
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _main_input(model_class: Any) -> str | None:
@@ -139,7 +144,8 @@ def _chosen(task: Task, wanted: str | None) -> bool:
     return task.name == wanted if wanted else not task.by_name_only
 
 
-def _named(name: str) -> Task:
+def task_named(name: str) -> Task:
+    """The first task of this name; ``NoSuchTaskError`` where there is none."""
     task = next((one for one in TASKS if one.name == name), None)
     if task is None:
         msg = f"no task {name!r} is known: one of {', '.join(dict.fromkeys(one.name for one in TASKS))}"

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from harness.errors import EnvironmentBrokenError
 
-THREADS_PER_CHILD = 1
-
 
 def warm() -> None:
     """Import what every child uses, and take one small model through save and load."""
@@ -23,7 +21,7 @@ def warm() -> None:
     import torch
     import transformers
 
-    torch.set_num_threads(THREADS_PER_CHILD)
+    torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
 
     from harness.cell import child  # noqa: F401 -- imports both APIs and everything below them

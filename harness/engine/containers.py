@@ -18,7 +18,7 @@ from docker.types import DeviceRequest
 
 from harness.engine.building import ENGINE_ERRORS
 from harness.engine.images import REPOSITORY
-from harness.engine.runtime import Ended, Job
+from harness.engine.runtime import Download, Ended, Job
 from harness.engine.signals import uninterrupted
 from harness.errors import EnvironmentBrokenError
 from harness.gpus import Gpus
@@ -26,6 +26,9 @@ from harness.no_device import explained
 from harness.terminal import say, say_loudly
 
 RESULTS: Final = "/results"
+WEIGHTS: Final = "/weights"
+CACHE: Final = "/hub"
+CERTIFICATES: Final = "/certificates.pem"
 KILLED: Final = 137
 # Who runs in the container where the results folder belongs to root, who has no place there.
 NOBODY_IN_PARTICULAR: Final = 10001
@@ -53,7 +56,11 @@ def run(client: DockerClient, image: str, job: Job) -> Ended:
 
 
 def _run(client: DockerClient, image: str, job: Job) -> Ended:
-    with _non_root_owner(job.folder) as user:
+    with contextlib.ExitStack() as given:
+        user = given.enter_context(_non_root_owner(job.folder))
+        if job.download is not None:
+            job.download.model.mkdir(parents=True, exist_ok=True)
+            given.enter_context(_owned_by(job.download.model, user))
         container = _create(client, image, job, user)
         try:
             # Attached before it starts, so that nothing it says is missed.
@@ -93,12 +100,15 @@ def _create(client: DockerClient, image: str, job: Job, user: str) -> Container:
     try:
         return client.containers.create(
             image,
-            ["run", "--plan", f"{RESULTS}/plan.json", "--shard", job.shard, "--out", RESULTS, *job.words],
-            environment={"HARNESS_IMAGE": image, **(job.settings or {})},
+            [
+                *("run", "--plan", f"{RESULTS}/plan.json", "--shard", job.shard, "--out", RESULTS, *job.words),
+                *(("--weights", WEIGHTS) if job.weights is not None else ()),
+            ],
+            environment={"HARNESS_IMAGE": image, **(job.settings or {}), **_download_settings(job.download)},
             labels=Parent.this().labels(),
             user=user,
             init=True,  # without it a signal that the harness sends itself is ignored: it would be process 1
-            network_mode="none",
+            network_mode="none" if job.download is None else "bridge",
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
@@ -106,12 +116,43 @@ def _create(client: DockerClient, image: str, job: Job, user: str) -> Container:
             memswap_limit=limits.memory,  # the same: no swap, which would only hide what a model takes
             pids_limit=limits.pids,
             shm_size=limits.shm,
-            tmpfs={"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmpfs}"},  # noqa: S108
+            tmpfs={
+                "/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmpfs}",  # noqa: S108
+                **({CACHE: "rw,nosuid,nodev,mode=1777,size=16m"} if job.download else {}),
+            },
             device_requests=_device_requests(job.gpus),
-            volumes={str(job.folder.resolve()): {"bind": RESULTS, "mode": "rw"}},
+            volumes=_mounts(job),
         )
     except ENGINE_ERRORS as error:
         raise EnvironmentBrokenError(f"the container of shard {job.shard} cannot be made: {error}") from error
+
+
+def _mounts(job: Job) -> list[str]:
+    """The results, read-write; real weights, read-only; of the user's hub cache the one model that is asked for."""
+    mounts = [f"{job.folder.resolve()}:{RESULTS}:rw"]
+    if job.weights is not None:
+        folder = job.weights.resolve()
+        links = [path for path in folder.rglob("*") if path.is_symlink() and not path.resolve().is_relative_to(folder)]
+        if links:
+            # As in the hub's cache: in the container such a link would lead nowhere, so each file is mounted itself.
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            mounts += [f"{path.resolve()}:{WEIGHTS}/{path.relative_to(folder)}:ro" for path in files]
+        else:
+            mounts.append(f"{folder}:{WEIGHTS}:ro")
+    if job.download is not None:
+        model = job.download.model
+        mounts.append(f"{model.resolve()}:{CACHE}/{model.name}:rw")
+        if job.download.ca_bundle is not None:
+            mounts.append(f"{job.download.ca_bundle.resolve()}:{CERTIFICATES}:ro")
+    return mounts
+
+
+def _download_settings(download: Download | None) -> dict[str, str]:
+    """The user's own settings, with the places that they have in the container."""
+    if download is None:
+        return {}
+    certificates = {} if download.ca_bundle is None else {"SSL_CERT_FILE": CERTIFICATES}
+    return {**download.settings, "HF_HUB_CACHE": CACHE, **certificates}
 
 
 def _show(output: Iterator[tuple[bytes | None, bytes | None]]) -> None:
@@ -142,14 +183,25 @@ def _non_root_owner(folder: Path) -> Iterator[str]:
     if owner.st_uid != 0:
         yield f"{owner.st_uid}:{owner.st_gid}"
         return
+    with _owned_by(folder, f"{NOBODY_IN_PARTICULAR}:{NOBODY_IN_PARTICULAR}") as user:
+        yield user
+
+
+@contextlib.contextmanager
+def _owned_by(folder: Path, user: str) -> Iterator[str]:
+    """Let the folder, where it belongs to root, belong to ``uid:gid`` for this time."""
+    owner = folder.stat()
+    if owner.st_uid != 0:
+        yield user
+        return
     try:
-        _give(folder, NOBODY_IN_PARTICULAR, NOBODY_IN_PARTICULAR)
+        _give(folder, *map(int, user.split(":")))
     except PermissionError as error:
         raise EnvironmentBrokenError(
             f"{folder} belongs to root, and this is not root", hint=f"sudo chown -R $(id -u) {folder}"
         ) from error
     try:
-        yield f"{NOBODY_IN_PARTICULAR}:{NOBODY_IN_PARTICULAR}"
+        yield user
     finally:
         with uninterrupted():
             _give(folder, 0, owner.st_gid)

@@ -157,6 +157,12 @@ class Environment:
             settings.pop("HARNESS_IMAGE", None)
             if job.gpus and (visible := job.gpus.visible):
                 settings["CUDA_VISIBLE_DEVICES"] = visible
+            if job.weights is not None:
+                words += ["--weights", str(job.weights.resolve())]
+            if job.download is not None:
+                settings |= job.download.settings
+                if job.download.ca_bundle is not None:
+                    settings["SSL_CERT_FILE"] = str(job.download.ca_bundle)
             child = subprocess.Popen(
                 [self.python, "-m", "harness", *words, *job.words],
                 env=settings,

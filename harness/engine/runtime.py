@@ -12,6 +12,20 @@ from harness.records import EngineName
 
 
 @dataclass(frozen=True, kw_only=True)
+class Download:
+    """What a run needs to download one model."""
+
+    settings: Mapping[str, str]
+    """Environment variables: endpoint, token, proxies, and the cache where it is on this machine."""
+    cache: Path
+    """The user's cache of the hub."""
+    model: Path
+    """The folder below it that holds this model."""
+    ca_bundle: Path | None = None
+    """Certificates, where they are not the usual ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One shard to run. Its folder holds plan.json, and gets the results."""
 
@@ -24,6 +38,10 @@ class Job:
     """Further environment variables."""
     gpus: Gpus | None = None
     """Those that the shard is given; None: it needs none."""
+    weights: Path | None = None
+    """The folder of real weights, which the run may read."""
+    download: Download | None = None
+    """Real weights on the hub: only with them may the run use the network."""
 
 
 @dataclass(frozen=True, kw_only=True)

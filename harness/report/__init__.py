@@ -10,6 +10,7 @@ from typing import Final
 from harness import ROOT
 from harness.configuration import Configuration, load_configuration
 from harness.documents import read_document
+from harness.errors import UsageError
 from harness.expectations import FOLDER
 from harness.records import Plan
 from harness.report import markdown, page, suites, summary, table
@@ -70,6 +71,9 @@ def build(
     """Merge and judge what is below ``results_dir``, write the report to ``out_dir``, and return the exit code."""
     configuration = configuration or load_configuration()
     merged = merge(results_dir, plan)
+    if baseline is not None and (notes := {one.note for one in merged.plans}) and notes != {baseline.note}:
+        told = "; ".join(sorted(notes))
+        raise UsageError(f"--baseline: a matrix of other weights ({baseline.note}) than these results ({told})")
     judged = judge(merged, configuration.expectations, dict(configuration.catalog.domains))
     report = assemble(merged, judged, configuration.matrix.backends, configuration.catalog.families, baseline=baseline)
     write_atomically(out_dir / MATRIX_FILE, report.to_document())

@@ -21,7 +21,7 @@ from harness.report.model import (
     MatrixShard,
     Totals,
 )
-from harness.results import NOTES
+from harness.weights import note
 
 
 def assemble(
@@ -43,7 +43,7 @@ def assemble(
         or (changes is not None and changes.bad)
     )
     return MatrixReport(
-        note=", ".join(dict.fromkeys(NOTES.get(plan.scale, plan.scale) for plan in merged.plans)) or NOTES["tiny"],
+        note="; ".join(dict.fromkeys(plan.note for plan in merged.plans)) or note("tiny", None),
         exit_code=EXIT_ENVIRONMENT if voids else EXIT_JUDGED_BAD if bad else EXIT_FINE,
         plans=tuple(plan.summary for plan in merged.plans),
         backends_not_planned=tuple(name for name in backends if name not in planned),

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from harness.report.model import UNEXPECTED, FamilyResult, MatrixCell, MatrixReport
+from harness.report.model import UNEXPECTED, FamilyResult, MatrixCell, MatrixReport, PlanSummary
 from harness.report.words import API_TITLES, SYMBOLS, families_passed, family_verdict, headline, p50, passed, seconds
 from harness.text import clean, first_line
 
@@ -196,9 +196,14 @@ def _tested_with(report: MatrixReport) -> Iterator[str]:
     caught = sum(canary.caught for canary in report.canaries)
     yield (
         f"Canaries: {caught} of {len(report.canaries)} caught. Plans: "
-        + "; ".join(f"{plan.digest} ({_text(plan.selection)})" for plan in report.plans)
+        + "; ".join(f"{plan.digest} ({_text(plan.selection)}{_weights(plan)})" for plan in report.plans)
         + "\n"
     )
+
+
+def _weights(plan: PlanSummary) -> str:
+    """What shows that real weights are the same."""
+    return f"; weights {plan.weights.source} {plan.weights.digest}" if plan.weights else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

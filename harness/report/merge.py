@@ -8,10 +8,11 @@ from typing import Final
 
 from harness.documents import read_document
 from harness.errors import ResultsError, UsageError
-from harness.records import Api, Cell, Plan
+from harness.records import Api, Cell, Plan, Scale, Weights
 from harness.report.model import PlanSummary
 from harness.results import RESULTS_FILE, environment_differences
 from harness.stream import Problem, ProblemKind, ShardResults, read_results
+from harness.weights import note
 
 PLAN_FILE: Final = "plan.json"
 CellKey = tuple[str, str, str, str]
@@ -23,7 +24,8 @@ class Planned:
 
     digest: str
     selection: str
-    scale: str
+    scale: Scale
+    weights: Weights | None
     apis: tuple[Api, ...]
     shards: Mapping[str, tuple[str, ...]]
     """The model types of every shard."""
@@ -34,11 +36,17 @@ class Planned:
         return [(one, backend, stack, api) for one in self.shards[shard] for api in self.apis]
 
     @property
+    def note(self) -> str:
+        """What must stand wherever its figures are shown."""
+        return note(self.scale, self.weights)
+
+    @property
     def summary(self) -> PlanSummary:
         return PlanSummary(
             digest=self.digest,
             selection=self.selection,
             scale=self.scale,
+            weights=self.weights,
             apis=self.apis,
             shards=tuple(self.shards),
             cells=sum(len(types) for types in self.shards.values()) * len(self.apis),
@@ -95,12 +103,13 @@ def merge(root: Path, plan: Plan | None = None) -> Merged:
         for shard in plan_.shards:
             _complete(merged, plan_, shard)
     _check_two_plans(merged)
+    _check_two_weights(merged)
     _check_environments(merged)
     return merged
 
 
 def _planned(plan: Plan) -> Planned:
-    return Planned(plan.digest, plan.selection, plan.scale, plan.apis, plan.planned_shards)
+    return Planned(plan.digest, plan.selection, plan.scale, plan.weights, plan.apis, plan.planned_shards)
 
 
 def _plans(root: Path, found: Iterable[ShardResults]) -> list[Planned]:
@@ -110,7 +119,12 @@ def _plans(root: Path, found: Iterable[ShardResults]) -> list[Planned]:
         if one.header is not None:
             header = one.header
             plans[header.plan_digest] = Planned(
-                header.plan_digest, header.selection, header.scale, header.apis, header.planned_shards
+                header.plan_digest,
+                header.selection,
+                header.scale,
+                header.weights,
+                header.apis,
+                header.planned_shards,
             )
     for path in sorted(root.rglob(PLAN_FILE)):
         # A shard that died before its first line has left its plan only.
@@ -217,6 +231,17 @@ def _check_two_plans(merged: Merged) -> None:
                 f"{backend}/{stack} has results of {len(plans)} plans: {told}. Remove the folders of one, or {hint}"
             )
             merged.problem("two plans", message)
+
+
+def _check_two_weights(merged: Merged) -> None:
+    """Tiny, full and real weights on one page: no figure of the one says anything of the other."""
+    notes: dict[str, list[str]] = defaultdict(list)
+    for plan in merged.plans:
+        notes[plan.note].append(plan.digest)
+    if len(notes) > 1:
+        told = "; ".join(f"{name} ({', '.join(digests)})" for name, digests in notes.items())
+        message = f"results of weights that do not belong on one page: {told}. Name the plan that you mean, --plan FILE"
+        merged.problem("two kinds of weights", message)
 
 
 def _check_environments(merged: Merged) -> None:

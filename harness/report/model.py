@@ -19,7 +19,9 @@ from harness.records import (
     Outcome,
     Proof,
     Record,
+    Scale,
     Stage,
+    Weights,
 )
 from harness.stream import Problem
 from harness.text import clean_all
@@ -91,7 +93,8 @@ class PlanSummary(Record):
 
     digest: str
     selection: str
-    scale: str
+    scale: Scale
+    weights: Weights | None = None
     apis: tuple[Api, ...]
     shards: tuple[str, ...]
     cells: int
@@ -243,7 +246,7 @@ class MatrixReport(Record):
 
     schema_version: Literal[1] = MATRIX_SCHEMA_VERSION
     note: str
-    """What must stand wherever figures are shown: ``tiny, synthetic weights``."""
+    """What must stand wherever figures are shown: ``tiny, synthetic weights``, ``real weights: NAME`` …"""
     exit_code: int
     plans: tuple[PlanSummary, ...]
     backends_not_planned: tuple[str, ...]

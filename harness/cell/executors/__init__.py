@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from harness.cell.draft import Draft
-from harness.cell.outputs import Outputs
+from harness.cell.outputs import NEW_TOKENS, Outputs
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.task_table import Task
@@ -33,8 +33,8 @@ class Loaded(Protocol):
     def call(self, values: Mapping[str, Any]) -> Outputs:
         """One forward pass; the outputs by name, where the runtime left them."""
 
-    def generate(self, values: Mapping[str, Any]) -> torch.Tensor:
-        """``outputs.NEW_TOKENS`` greedy tokens after each prompt."""
+    def generate(self, values: Mapping[str, Any], tokens: int = NEW_TOKENS) -> torch.Tensor:
+        """That many greedy tokens after each prompt."""
 
     def synchronise(self) -> None:
         """Wait until the device has done all that it was asked to do."""

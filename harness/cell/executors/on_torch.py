@@ -1,6 +1,6 @@
 """PyTorch itself: the checkpoint loaded with ``from_pretrained``, on the CPU or moved to a device."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Executor:
         draft.enter("load")
         with measure.timed() as watch:
             model, report = _load(checkpoint)
-        check_keys(report)
+        check_keys(report, checkpoint.spare)
         own_memory(model)
         loaded = Loaded(model.eval(), self.device, method)
         with measure.timed(self._synchronise) as moving:
@@ -45,7 +45,9 @@ class Executor:
         """``pipeline(task, model=folder)``, as a user calls it."""
         draft.enter("load")
         with measure.timed(self._synchronise) as watch:
-            pipe = transformers.pipeline(task.name, model=str(checkpoint.folder), device=self.device)
+            pipe = transformers.pipeline(
+                task.name, model=str(checkpoint.folder), device=self.device, **checkpoint.options
+            )
         draft.measured(load_seconds=watch.seconds)
         own_memory(pipe.model)
         return pipe, Loaded(pipe.model, self.device)
@@ -85,9 +87,9 @@ class Loaded:
                 found = outputs.call(self.model, placed, self.method)
         return found
 
-    def generate(self, values: Mapping[str, Any]) -> torch.Tensor:
+    def generate(self, values: Mapping[str, Any], tokens: int = outputs.NEW_TOKENS) -> torch.Tensor:
         """The model's own ``generate``."""
-        return outputs.generate(self.model, self.place(values))
+        return outputs.generate(self.model, self.place(values), tokens)
 
     def synchronise(self) -> None:
         """Wait for the device's queue."""
@@ -125,12 +127,12 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """The model and the report of its keys; a report made here, where the class cannot give one."""
     load = checkpoint.loader.from_pretrained
     try:
-        model, report = load(checkpoint.folder, output_loading_info=True)
+        model, report = load(checkpoint.folder, output_loading_info=True, **checkpoint.options)
     except AttributeError as error:
         # A class that takes the pair for its model, in an override of from_pretrained: "'tuple' object has no …".
         if "'tuple' object" not in str(error):
             raise
-        model = load(checkpoint.folder)
+        model = load(checkpoint.folder, **checkpoint.options)
         saved, loaded = checkpoint.model.state_dict(), model.state_dict()
         wrong = [
             name
@@ -141,9 +143,12 @@ def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
     return model, report
 
 
-def check_keys(report: Any) -> None:
-    """Every key of the checkpoint found its place and none was left to chance; else ``MismatchError``."""
-    wrong = {kind: sorted(str(key) for key in report[kind]) for kind in report if report[kind]}
+def check_keys(report: Any, spare: Container[str] = ()) -> None:
+    """Every key of the checkpoint found its place and none was left to chance; else ``MismatchError``.
+
+    ``spare`` are the kinds of keys that there may be more of.
+    """
+    wrong = {kind: sorted(str(key) for key in report[kind]) for kind in report if report[kind] and kind not in spare}
     if wrong:
         told = "; ".join(f"{len(keys)} {kind.replace('_', ' ')}: {', '.join(keys[:3])}" for kind, keys in wrong.items())
         raise MismatchError(told)

@@ -1,28 +1,40 @@
 """A value for each argument of a model's ``forward`` that carries a modality, made from its config."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from harness.records import Recipe, Tensor
 
-BATCH = 2
-SEQUENCE = 12
-DECODER_SEQUENCE = 6
-AUDIO_SAMPLES = 4_000
 MEL_BINS = 80
-AUDIO_FRAMES = 100
-VIDEO_FRAMES = 4
-CONTEXT = 32
 LARGEST_COORDINATE = 1000
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much of each kind is in one call, where neither the config nor a recipe says it."""
+
+    batch: int = 2
+    sequence: int = 12
+    decoder_sequence: int = 6
+    image_side: int = 64
+    audio_samples: int = 4_000
+    audio_frames: int = 100
+    video_frames: int = 4
+    context: int = 32
+    """Steps of a series."""
+
+
+TINY = Amounts()
 
 
 class Maker:
     """Makes one value for each argument, from one seed."""
 
-    def __init__(self, model: Any, recipe: Recipe | None, seed: int) -> None:
-        self.model, self.config = model, model.config
+    def __init__(self, model: Any, recipe: Recipe | None, seed: int, amounts: Amounts = TINY) -> None:
+        self.model, self.config, self.amounts = model, model.config, amounts
         self.text = self.config.get_text_config()
         self.sizes: dict[str, int] = recipe.sizes if recipe else {}
         self.generator = torch.Generator().manual_seed(seed)
@@ -64,18 +76,24 @@ class Maker:
         """Token ids of words: none that means something to the model."""
         size = self.vocabulary()
         special = [one for one in _token_ids(self.config.to_dict()) if one < size // 2]
-        return torch.randint(1 + max(special, default=0), size, (BATCH, length), generator=self.generator)
+        return torch.randint(1 + max(special, default=0), size, (self.amounts.batch, length), generator=self.generator)
 
     def input_ids(self) -> torch.Tensor:
-        return self.tokens(self.size("sequence_length", SEQUENCE))
+        return self.tokens(self.sequence_length())
+
+    def sequence_length(self) -> int:
+        """Not longer than the model has places for."""
+        longest = getattr(self.text, "max_position_embeddings", None)
+        usual = self.amounts.sequence
+        return self.size("sequence_length", min(usual, longest) if isinstance(longest, int) and longest > 0 else usual)
 
     def decoder_input_ids(self) -> torch.Tensor:
-        return self.tokens(self.size("decoder_sequence_length", DECODER_SEQUENCE))
+        return self.tokens(self.size("decoder_sequence_length", self.amounts.decoder_sequence))
 
     def bbox(self) -> torch.Tensor:
         """Boxes of words on a page, x0 <= x1 and y0 <= y1, in thousandths."""
         largest = min(LARGEST_COORDINATE, self.find("max_2d_position_embeddings") or LARGEST_COORDINATE)
-        shape = (BATCH, self.size("sequence_length", SEQUENCE), 2, 2)
+        shape = (self.amounts.batch, self.sequence_length(), 2, 2)
         corners = torch.randint(0, largest - 1, shape, generator=self.generator)
         return torch.sort(corners, dim=2).values.flatten(2)
 
@@ -83,7 +101,7 @@ class Maker:
         side = self.find("image_size", "img_size", "input_size", parts=("vision_config", "backbone_config"))
         if isinstance(side, list | tuple):
             side = side[-1]
-        side = self.size("image_size", side, 64)
+        side = self.size("image_size", side, self.amounts.image_side)
         return self.size("image_height", side), self.size("image_width", side)
 
     def channels(self) -> int:
@@ -93,7 +111,11 @@ class Maker:
     def pixel_values(self) -> torch.Tensor:
         height, width = self.image_side()
         frames = self.find("num_frames", parts=("vision_config",)) if self.is_video() else None
-        shape = (BATCH, frames, self.channels(), height, width) if frames else (BATCH, self.channels(), height, width)
+        shape = (
+            (self.amounts.batch, frames, self.channels(), height, width)
+            if frames
+            else (self.amounts.batch, self.channels(), height, width)
+        )
         return self.noise(*shape)
 
     def is_video(self) -> bool:
@@ -104,17 +126,19 @@ class Maker:
     def input_points(self) -> torch.Tensor:
         """Two points of one object on each image."""
         height, width = self.image_side()
-        return torch.rand((BATCH, 1, 2, 2), generator=self.generator) * torch.tensor([width, height])
+        return torch.rand((self.amounts.batch, 1, 2, 2), generator=self.generator) * torch.tensor([width, height])
 
     def pixel_values_videos(self) -> torch.Tensor:
-        frames = self.size("frames", self.find("num_frames", parts=("vision_config",)), VIDEO_FRAMES)
-        return self.noise(BATCH, frames, self.channels(), *self.image_side())
+        frames = self.size("frames", self.find("num_frames", parts=("vision_config",)), self.amounts.video_frames)
+        return self.noise(self.amounts.batch, frames, self.channels(), *self.image_side())
 
     def input_values(self) -> torch.Tensor:
-        samples = self.size("audio_samples", AUDIO_SAMPLES)
+        samples = self.size("audio_samples", self.amounts.audio_samples)
         # Codecs take channels of sound, recognisers one sound.
         channels = self.find("audio_channels")
-        return self.noise(BATCH, channels, samples) if channels else self.noise(BATCH, samples)
+        return (
+            self.noise(self.amounts.batch, channels, samples) if channels else self.noise(self.amounts.batch, samples)
+        )
 
     def input_features(self) -> torch.Tensor:
         """A spectrogram: whisper and its like want [batch, mel bins, frames], the others [batch, frames, mel bins]."""
@@ -124,32 +148,32 @@ class Maker:
         positions = self.find("max_source_positions", parts=("audio_config",))
         if positions and self.find("input_feat_per_channel") is None:
             # The encoder's first convolutions halve the number of frames.
-            return self.noise(BATCH, bins, self.size("frames", 2 * positions))
-        return self.noise(BATCH, self.size("frames", AUDIO_FRAMES), bins)
+            return self.noise(self.amounts.batch, bins, self.size("frames", 2 * positions))
+        return self.noise(self.amounts.batch, self.size("frames", self.amounts.audio_frames), bins)
 
     def past_values(self) -> torch.Tensor:
         """Observations of the past, with as many as the longest lag reaches back."""
         lags = self.find("lags_sequence") or [0]
-        length = self.size("context", (self.find("context_length") or CONTEXT) + max(lags))
+        length = self.size("context", (self.find("context_length") or self.amounts.context) + max(lags))
         channels = self.find("num_input_channels", "input_size") or 1
         return (
-            self.noise(BATCH, length, channels)
+            self.noise(self.amounts.batch, length, channels)
             if channels > 1 or not self.find("lags_sequence")
-            else self.noise(BATCH, length)
+            else self.noise(self.amounts.batch, length)
         )
 
     def past_time_features(self) -> torch.Tensor:
-        return self.noise(BATCH, self.past_values().shape[1], self.find("num_time_features") or 0)
+        return self.noise(self.amounts.batch, self.past_values().shape[1], self.find("num_time_features") or 0)
 
     def past_observed_mask(self) -> torch.Tensor:
         return torch.ones_like(self.past_values())
 
     def future_values(self) -> torch.Tensor:
-        shape = (BATCH, self.find("prediction_length"), *self.past_values().shape[2:])
+        shape = (self.amounts.batch, self.find("prediction_length"), *self.past_values().shape[2:])
         return self.noise(*shape)
 
     def future_time_features(self) -> torch.Tensor:
-        return self.noise(BATCH, self.find("prediction_length"), self.find("num_time_features") or 0)
+        return self.noise(self.amounts.batch, self.find("prediction_length"), self.find("num_time_features") or 0)
 
 
 MODALITIES: dict[str, tuple[str, Callable[[Maker], torch.Tensor]]] = {

@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 
-from harness.cell.synthesis.arguments import BATCH
-from harness.cell.synthesis.config import IMAGE
+from harness.cell.synthesis.arguments import Amounts
 from harness.cell.synthesis.processors import Processors
-from harness.cell.synthesis.raw import RATE, TEXTS, film, picture, recording
+from harness.cell.synthesis.raw import film, picture, recording
 from harness.records import Recipe
 
 FRAMES = 4
@@ -16,16 +15,16 @@ _PARTS = {"image": "image_processor", "video": "video_processor", "audio": "feat
 
 
 def ask_processor(
-    processors: Processors, accepted: Iterable[str], recipe: Recipe | None
+    processors: Processors, accepted: Iterable[str], recipe: Recipe | None, amounts: Amounts
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Values for the accepted arguments, and by modality those that another text, image, film or recording changes."""
     accepted = set(accepted)
     sizes = recipe.sizes if recipe else {}
     kinds = _kinds(processors, accepted)
-    values = _asked(processors, kinds, {}, accepted, sizes)
+    values = _asked(processors, kinds, {}, accepted, sizes, amounts.batch)
     alternatives = {}
     for kind in kinds:
-        other = _asked(processors, kinds, {kind: 1}, accepted, sizes)
+        other = _asked(processors, kinds, {kind: 1}, accepted, sizes, amounts.batch)
         alternatives[kind] = {name: value for name, value in other.items() if not _equal(values.get(name), value)}
     return values, alternatives
 
@@ -48,16 +47,24 @@ def _kinds(processors: Processors, accepted: set[str]) -> list[str]:
 
 
 def _asked(
-    processors: Processors, kinds: list[str], seeds: Mapping[str, int], accepted: set[str], sizes: Mapping[str, int]
+    processors: Processors,
+    kinds: list[str],
+    seeds: Mapping[str, int],
+    accepted: set[str],
+    sizes: Mapping[str, int],
+    batch: int,
 ) -> dict[str, Any]:
     """One call for a batch; ``seeds`` chooses the second raw input of a kind."""
-    side = sizes.get("image_size", IMAGE)
+    usual = processors.raw
+    side = sizes.get("image_size", usual.side)
+    rate = processors.rate
     raw: dict[str, Any] = {}
     for kind in kinds:
         first = seeds.get(kind, 0)
-        numbers = range(first, first + BATCH)
+        # A larger batch repeats its two: as many tokens in every row, so that nothing is padded.
+        numbers = [first + number % 2 for number in range(batch)]
         if kind == "text":
-            words = [TEXTS[one % len(TEXTS)] for one in numbers]
+            words = [usual.texts[one % len(usual.texts)] for one in numbers]
             marks = "".join(processors.placeholders.get(other, "") for other in kinds if other != "text")
             raw["text"] = [f"{marks} {one}".strip() for one in words]
         elif kind == "image":
@@ -65,14 +72,14 @@ def _asked(
         elif kind == "video":
             raw["videos"] = [film(one + 1, side, sizes.get("frames", FRAMES)) for one in numbers]
         else:
-            raw["audio"] = [recording(one)["raw"] for one in numbers]
+            raw["audio"] = [recording(one, usual.seconds, rate)["raw"] for one in numbers]
     made: dict[str, Any] = {}
     whole = processors.made.get("processor")
     if whole is not None:
-        options = {"audio_kwargs": {"sampling_rate": RATE}} if "audio" in raw else {}
+        options = {"audio_kwargs": {"sampling_rate": rate}} if "audio" in raw else {}
         made.update(whole(**raw, **options, return_tensors="pt"))
     else:
-        made.update(_part_by_part(processors, raw))
+        made.update(_part_by_part(processors, raw, rate))
     return {
         name: value
         for name, value in made.items()
@@ -80,7 +87,7 @@ def _asked(
     }
 
 
-def _part_by_part(processors: Processors, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _part_by_part(processors: Processors, raw: Mapping[str, Any], rate: int) -> dict[str, Any]:
     """Where no processor joins the parts."""
     made: dict[str, Any] = {}
     if "text" in raw:
@@ -91,7 +98,7 @@ def _part_by_part(processors: Processors, raw: Mapping[str, Any]) -> dict[str, A
         made.update(processors.made["video_processor"](raw["videos"], return_tensors="pt"))
     if "audio" in raw:
         extractor = processors.made["feature_extractor"]
-        made.update(extractor(raw["audio"], sampling_rate=RATE, return_tensors="pt"))
+        made.update(extractor(raw["audio"], sampling_rate=rate, return_tensors="pt"))
     return made
 
 

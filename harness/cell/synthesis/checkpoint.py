@@ -1,8 +1,8 @@
 """A tiny checkpoint on disk: seeded weights of a shrunk config, saved as their owner would save them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,12 @@ TOKEN_IDS = {"pad": 0, "bos": 1, "eos": 2}
 MOST_PARAMETERS = 60_000_000
 
 
-class TooLargeError(Exception):
-    """The shrunk model is still over the cap; its cells are ``not-selected``."""
+class NotSelectedError(Exception):
+    """The cell is left out, and this says why."""
+
+
+class TooLargeError(NotSelectedError):
+    """The model is over the cap."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Checkpoint:
     model: Any
     loader: Any
     """The class whose ``from_pretrained`` loads it: an Auto class, unless a recipe names another."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What ``from_pretrained`` and ``pipeline`` are told besides."""
+    spare: frozenset[str] = frozenset()
+    """Kinds of keys, in the loader's words, that the files may have more of than this class: those of other heads."""
 
     @property
     def config(self) -> Any:
@@ -57,12 +65,14 @@ def synthesise(
     """
     ids, vocabulary = (text.token_ids, text.vocabulary) if text else (TOKEN_IDS, VOCABULARY)
     config = tiny_config(model_type, recipe, ids, style, vocabulary)
-    loader = loader_for(task, model_type)
-    # An Auto class that has several classes for the type looks for theirs among these, and trips over None.
-    config.architectures = config.architectures or []
+    return save(config, loader_for(task, model_type), recipe, folder, MOST_PARAMETERS)
+
+
+def save(config: Any, loader: Any, recipe: Recipe | None, folder: Path, most: int | None) -> Checkpoint:
+    """Build a model of the config with seeded weights, and save it; ``TooLargeError`` over ``most`` parameters."""
     torch.manual_seed(SEED)
-    with _parameter_cap():
-        model = loader(config) if hasattr(loader, "forward") else loader.from_config(config)
+    with _parameter_cap(most):
+        model = build(loader, config)
     model.eval()
     spread(model, SEED)
     for name, value in (recipe.generation_config if recipe else {}).items():
@@ -82,16 +92,23 @@ def own_memory(model: Any) -> None:
         tensor.data = tensor.data.clone()
 
 
+def build(loader: Any, config: Any) -> Any:
+    """A model of the config, by an Auto class or a class of its own."""
+    # An Auto class that has several classes for the type looks for theirs among these, and trips over None.
+    config.architectures = config.architectures or []
+    return loader(config) if hasattr(loader, "forward") else loader.from_config(config)
+
+
 @contextmanager
-def _parameter_cap() -> Iterator[None]:
+def _parameter_cap(most: int | None) -> Iterator[None]:
     """Stop building a model as soon as it is over the cap, before it takes the machine's memory."""
     total = 0
 
     def count(_module: Any, _name: str, parameter: Any) -> None:
         nonlocal total
         total += 0 if parameter is None else parameter.numel()
-        if total > MOST_PARAMETERS:
-            msg = f"more than {MOST_PARAMETERS:,} parameters at tiny scale"
+        if most is not None and total > most:
+            msg = f"more than {most:,} parameters"
             raise TooLargeError(msg)
 
     hook = torch.nn.modules.module.register_module_parameter_registration_hook(count)

@@ -87,7 +87,7 @@ def tiny_config(
     ratio = _list_ratio(default) if style == "constant" else 1
     changes = _Shrinking(style, ratio, dict(token_ids), vocabulary).changes(default)
     for path, value in (recipe.config if recipe else {}).items():
-        _set(changes, path.split("."), value)
+        set_value(changes, path.split("."), value)
     return type(default)(**changes)
 
 
@@ -228,7 +228,8 @@ def _free_id(token_ids: Mapping[str, int]) -> int:
     return next(number for number in range(VOCABULARY) if number not in taken)
 
 
-def _set(changes: dict[str, Any], path: list[str], value: Any) -> None:
+def set_value(changes: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set the value at a path of nested tables, which are made where they are not there."""
     for step in path[:-1]:
         changes = changes.setdefault(step, {})
     changes[path[-1]] = value

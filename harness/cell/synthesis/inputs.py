@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from harness.cell.digest import tensors_digest
-from harness.cell.synthesis.arguments import BATCH, CARRIES, MODALITIES, Maker
+from harness.cell.synthesis.arguments import CARRIES, MODALITIES, TINY, Amounts, Maker
 from harness.cell.synthesis.ask_processor import ask_processor
 from harness.cell.synthesis.patches import as_patches
 from harness.cell.synthesis.processors import Processors
@@ -59,15 +59,16 @@ def make_inputs(
     recipe: Recipe | None,
     source: InputSource = "signature",
     processors: Processors | None = None,
+    amounts: Amounts = TINY,
 ) -> Inputs:
     """Inputs for ``model``, equal on every call. ``processors`` are needed where they are to make them."""
     accepted = inspect.signature(getattr(model, (recipe and recipe.method) or "forward")).parameters
     if source == "processor" and processors is not None:
-        values, alternatives = ask_processor(processors, accepted, recipe)
+        values, alternatives = ask_processor(processors, accepted, recipe, amounts)
     else:
-        values, alternatives = _from_signature(model, accepted, recipe)
+        values, alternatives = _from_signature(model, accepted, recipe, amounts)
     specs = recipe.inputs if recipe else {}
-    first, second = Maker(model, recipe, seed=3), Maker(model, recipe, seed=4)
+    first, second = Maker(model, recipe, 3, amounts), Maker(model, recipe, 4, amounts)
     for name, spec in specs.items():
         alternatives = {
             modality: {one: value for one, value in changed.items() if one != name}
@@ -87,12 +88,12 @@ def make_inputs(
 
 
 def _from_signature(
-    model: Any, accepted: Mapping[str, Any], recipe: Recipe | None
+    model: Any, accepted: Mapping[str, Any], recipe: Recipe | None, amounts: Amounts
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     left_out = {name for name, spec in (recipe.inputs if recipe else {}).items() if spec == "leave out"}
     values: dict[str, Any] = {}
     alternatives: dict[str, dict[str, Any]] = {}
-    first, second = Maker(model, recipe, seed=1), Maker(model, recipe, seed=2)
+    first, second = Maker(model, recipe, 1, amounts), Maker(model, recipe, 2, amounts)
     if patches := as_patches(model, accepted, first):
         carrier, values = patches
         other = as_patches(model, accepted, second)
@@ -124,6 +125,6 @@ def _place_images(model: Any, values: dict[str, Any], alternatives: dict[str, di
         features = model.get_image_features(values["pixel_values"])
     features = getattr(features, "pooler_output", features)
     count = features[0].shape[0] if isinstance(features, list | tuple) else features.shape[1]
-    images = torch.full((BATCH, count), placeholder, dtype=torch.long)
+    images = torch.full((len(values["input_ids"]), count), placeholder, dtype=torch.long)
     for ids in (values, alternatives["text"]):
         ids["input_ids"] = torch.cat([ids["input_ids"][:, :1], images, ids["input_ids"][:, 1:]], dim=1)

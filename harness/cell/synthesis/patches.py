@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.cell.synthesis.arguments import BATCH, Maker
+from harness.cell.synthesis.arguments import Maker
 
 MERGE = 2
 """Patches of this many rows and columns become one token where the config does not say how many."""
@@ -20,25 +20,26 @@ def as_patches(model: Any, accepted: Collection[str], maker: Maker) -> tuple[str
     """The argument that carries the patches, and it with all that lays it out; None where images are taken whole."""
     if "input_ids" in accepted:
         return None  # the whole, whose processor makes all of it from an image
+    batch = maker.amounts.batch
     carrier = "hidden_states" if "hidden_states" in accepted else "pixel_values"
     merge = maker.find("spatial_merge_size", "merge_size", "pooling_kernel_size")
     merge = merge if isinstance(merge, int) else MERGE
     side = 2 * merge
     features = _features(model)
-    grids = torch.tensor([[1, side, side]] * BATCH)
+    grids = torch.tensor([[1, side, side]] * batch)
     shapes = grids[:, 1:].contiguous()
-    packed, padded = maker.noise(BATCH * side * side, features), maker.noise(BATCH, side * side, features)
+    packed, padded = maker.noise(batch * side * side, features), maker.noise(batch, side * side, features)
     if "grid_thw" in accepted:
         layout = {"grid_thw": grids}
         if "merge_sizes" in accepted:
-            layout["merge_sizes"] = torch.full((BATCH,), merge)
+            layout["merge_sizes"] = torch.full((batch,), merge)
         return carrier, {carrier: packed, **layout}
     if "spatial_shapes" in accepted and "pixel_attention_mask" in accepted:
-        mask = torch.ones(BATCH, side * side, dtype=torch.long)
+        mask = torch.ones(batch, side * side, dtype=torch.long)
         return carrier, {carrier: padded, "spatial_shapes": shapes, "pixel_attention_mask": mask}
     if "pixel_position_ids" in accepted:
         places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).flip(-1)
-        return carrier, {carrier: padded, "pixel_position_ids": places.expand(BATCH, -1, -1).contiguous()}
+        return carrier, {carrier: padded, "pixel_position_ids": places.expand(batch, -1, -1).contiguous()}
     return None
 
 

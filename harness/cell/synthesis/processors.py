@@ -19,6 +19,7 @@ from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPI
 
 from harness.cell.registry import PARTS_BY_MODALITY
 from harness.cell.synthesis.config import IMAGE
+from harness.cell.synthesis.raw import RATE, TINY_RAW, Raw
 from harness.cell.synthesis.tokenizer import Made, make_tokenizer
 from harness.records import Recipe
 
@@ -43,12 +44,20 @@ class Processors:
     stand_ins: dict[str, str] = field(default_factory=dict)
     placeholders: dict[str, str] = field(default_factory=dict)
     """By modality: the token that stands for it in a text."""
+    raw: Raw = TINY_RAW
+    """What they are given."""
     folder: Path = Path()
     """Of the checkpoint that they stand beside, once saved."""
 
     @property
     def classes(self) -> dict[str, str]:
         return {role: type(one).__name__ for role, one in self.made.items()}
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of the sound that they are given."""
+        own = getattr(self.made.get("feature_extractor"), "sampling_rate", None)
+        return own if self.raw.own_rate and isinstance(own, int) else RATE
 
     @property
     def modalities(self) -> set[str]:

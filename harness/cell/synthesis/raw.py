@@ -25,6 +25,22 @@ _GREEDY = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sampl
 
 
 @dataclass(frozen=True)
+class Raw:
+    """How much a user hands over: two texts of one length, and the sizes of pictures and recordings."""
+
+    texts: tuple[str, str] = TEXTS
+    side: int = 64
+    """Of a picture, in pixels."""
+    seconds: float = 0.5
+    """Of a recording."""
+    own_rate: bool = False
+    """Sound has the rate that the feature extractor wants, which a real one tells."""
+
+
+TINY_RAW = Raw()
+
+
+@dataclass(frozen=True)
 class Call:
     """Keyword arguments of a pipeline's ``__call__``, and by modality those that differ when it changes."""
 
@@ -66,12 +82,12 @@ def write_film(folder: Path, seed: int, side: int = 64, frames: int = 16) -> str
     return str(path)
 
 
-def recording(seed: int, seconds: float = 0.5) -> dict[str, Any]:
+def recording(seed: int, seconds: float = 0.5, rate: int = RATE) -> dict[str, Any]:
     """A noisy tone."""
-    time = np.arange(int(seconds * RATE)) / RATE
+    time = np.arange(int(seconds * rate)) / rate
     noise = np.random.default_rng(seed).normal(0, 0.05, time.shape)
     tone = np.sin(2 * np.pi * 220 * (seed + 1) * time)
-    return {"raw": (tone + noise).astype("float32"), "sampling_rate": RATE}
+    return {"raw": (tone + noise).astype("float32"), "sampling_rate": rate}
 
 
 def call_for(task: str, pipe: Any, processors: "Processors") -> Call:
@@ -80,62 +96,78 @@ def call_for(task: str, pipe: Any, processors: "Processors") -> Call:
 
 
 def _text(argument: str, **options: Any) -> Any:
-    def call(pipe: Any, _processors: "Processors") -> Call:
-        first, second = _texts(pipe.tokenizer)
+    def call(pipe: Any, processors: "Processors") -> Call:
+        first, second = _texts(pipe.tokenizer, processors.raw)
         return Call({argument: first, **options}, {"text": {argument: second}})
 
     return call
 
 
-def _texts(tokenizer: Any) -> tuple[str, str]:
+def _texts(tokenizer: Any, raw: Raw) -> tuple[str, str]:
     """The texts; in capitals for a tokenizer that knows nothing else, as one of amino acids."""
-    ids = tokenizer(TEXTS[0])["input_ids"]
+    first, second = raw.texts
+    ids = tokenizer(first)["input_ids"]
     known = sum(one != tokenizer.unk_token_id for one in ids)
-    return TEXTS if 2 * known > len(ids) else (TEXTS[0].upper(), TEXTS[1].upper())
+    return (first, second) if 2 * known > len(ids) else (first.upper(), second.upper())
 
 
 def _image(argument: str, **options: Any) -> Any:
-    return lambda *_: Call({argument: picture(1), **options}, {"image": {argument: picture(2)}})
+    def call(_pipe: Any, processors: "Processors") -> Call:
+        first, second = _pictures(processors)
+        return Call({argument: first, **options}, {"image": {argument: second}})
+
+    return call
 
 
-def _masked(pipe: Any, _processors: "Processors") -> Call:
+def _pictures(processors: "Processors", *seeds: int) -> list[Image.Image]:
+    return [picture(seed, processors.raw.side) for seed in seeds or (1, 2)]
+
+
+def _recordings(processors: "Processors") -> list[dict[str, Any]]:
+    return [recording(seed, processors.raw.seconds, processors.rate) for seed in (1, 2)]
+
+
+def _masked(pipe: Any, processors: "Processors") -> Call:
     mask = pipe.tokenizer.mask_token
-    first, second = (f"{text} {mask} ." for text in _texts(pipe.tokenizer))
+    first, second = (f"{text} {mask} ." for text in _texts(pipe.tokenizer, processors.raw))
     return Call({"inputs": first}, {"text": {"inputs": second}})
 
 
-def _audio(pipe: Any, _processors: "Processors") -> Call:
+def _audio(pipe: Any, processors: "Processors") -> Call:
     options = {"generate_kwargs": {"max_new_tokens": NEW_TOKENS}} if pipe.model.can_generate() else {}
-    return Call({"inputs": recording(1), **options}, {"audio": {"inputs": recording(2)}})
+    first, second = _recordings(processors)
+    return Call({"inputs": first, **options}, {"audio": {"inputs": second}})
 
 
-def _sound_and_labels(_pipe: Any, _processors: "Processors") -> Call:
-    first, second = (recording(seed)["raw"] for seed in (1, 2))
+def _sound_and_labels(_pipe: Any, processors: "Processors") -> Call:
+    first, second = (one["raw"] for one in _recordings(processors))
     return Call(
         {"audios": first, "candidate_labels": LABELS[0]},
         {"audio": {"audios": second}, "text": {"candidate_labels": LABELS[1]}},
     )
 
 
-def _spoken(pipe: Any, _processors: "Processors") -> Call:
+def _spoken(pipe: Any, processors: "Processors") -> Call:
     options = {"generate_kwargs": {"max_new_tokens": NEW_TOKENS}} if pipe.model.can_generate() else {}
-    first, second = TEXTS
+    first, second = processors.raw.texts
     return Call({"text_inputs": first, **options}, {"text": {"text_inputs": second}})
 
 
-def _objects_by_name(_pipe: Any, _processors: "Processors") -> Call:
+def _objects_by_name(_pipe: Any, processors: "Processors") -> Call:
+    first, second = _pictures(processors)
     return Call(
-        {"image": picture(1), "candidate_labels": LABELS[0], "threshold": 0.0},
-        {"image": {"image": picture(2)}, "text": {"candidate_labels": LABELS[1]}},
+        {"image": first, "candidate_labels": LABELS[0], "threshold": 0.0},
+        {"image": {"image": second}, "text": {"candidate_labels": LABELS[1]}},
     )
 
 
-def _pair(_pipe: Any, _processors: "Processors") -> Call:
-    return Call({"inputs": [picture(1), picture(3)]}, {"image": {"inputs": [picture(2), picture(4)]}})
+def _pair(_pipe: Any, processors: "Processors") -> Call:
+    first, second = _pictures(processors, 1, 3), _pictures(processors, 2, 4)
+    return Call({"inputs": first}, {"image": {"inputs": second}})
 
 
-def _text_and_classes(_pipe: Any, _processors: "Processors") -> Call:
-    first, second = TEXTS
+def _text_and_classes(_pipe: Any, processors: "Processors") -> Call:
+    first, second = processors.raw.texts
     return Call(
         {"sequences": first, "candidate_labels": LABELS[0]},
         {"text": {"sequences": second}, "labels": {"candidate_labels": LABELS[1]}},
@@ -150,48 +182,56 @@ def _table(_pipe: Any, _processors: "Processors") -> Call:
     )
 
 
-def _state_and_question(_pipe: Any, _processors: "Processors") -> Call:
+def _state_and_question(_pipe: Any, processors: "Processors") -> Call:
     questions = {"sure": {"type": "noul", "instructions": QUESTIONS[0]}}
-    first, second = ({"state": text, "questions": questions} for text in TEXTS)
+    first, second = ({"state": text, "questions": questions} for text in processors.raw.texts)
     return Call({"inputs": first}, {"text": {"inputs": second}})
 
 
 def _film_file(_pipe: Any, processors: "Processors") -> Call:
-    folder = processors.folder
-    return Call({"inputs": write_film(folder, 1)}, {"video": {"inputs": write_film(folder, 2)}})
+    first, second = (write_film(processors.folder, seed, processors.raw.side) for seed in (1, 2))
+    return Call({"inputs": first}, {"video": {"inputs": second}})
 
 
 def _any_to_any(pipe: Any, processors: "Processors") -> Call:
     """A text with everything that the type takes beside it."""
     marks = " ".join(processors.placeholders[one] for one in ("image", "audio") if one in processors.placeholders)
-    first, second = (f"{marks} {text}".strip() for text in TEXTS)
+    first, second = (f"{marks} {text}".strip() for text in processors.raw.texts)
     arguments: dict[str, Any] = {"text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False}
     alternatives: dict[str, dict[str, Any]] = {"text": {"text": second}}
     if "image" in processors.placeholders and hasattr(pipe.processor, "image_processor"):
-        arguments["images"], alternatives["image"] = picture(1), {"images": picture(2)}
+        one, other = _pictures(processors)
+        arguments["images"], alternatives["image"] = one, {"images": other}
     if "audio" in processors.placeholders and hasattr(pipe.processor, "feature_extractor"):
-        arguments["audio"], alternatives["audio"] = recording(1)["raw"], {"audio": recording(2)["raw"]}
+        sound, noise = (one["raw"] for one in _recordings(processors))
+        arguments["audio"], alternatives["audio"] = sound, {"audio": noise}
     return Call(arguments, alternatives)
 
 
-def _image_and_labels(_pipe: Any, _processors: "Processors") -> Call:
+def _image_and_labels(_pipe: Any, processors: "Processors") -> Call:
+    first, second = _pictures(processors)
     return Call(
-        {"image": picture(1), "candidate_labels": LABELS[0]},
-        {"image": {"image": picture(2)}, "text": {"candidate_labels": LABELS[1]}},
+        {"image": first, "candidate_labels": LABELS[0]},
+        {"image": {"image": second}, "text": {"candidate_labels": LABELS[1]}},
     )
 
 
 def _image_and_prompt(_pipe: Any, processors: "Processors") -> Call:
-    first, second = (f"{processors.placeholders.get('image', '')} {text}".strip() for text in TEXTS)
+    first, second = (f"{processors.placeholders.get('image', '')} {text}".strip() for text in processors.raw.texts)
+    one, other = _pictures(processors)
     return Call(
-        {"images": picture(1), "text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False},
-        {"image": {"images": picture(2)}, "text": {"text": second}},
+        {"images": one, "text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False},
+        {"image": {"images": other}, "text": {"text": second}},
     )
 
 
-def _page_and_question(_pipe: Any, _processors: "Processors") -> Call:
+def _page_and_question(_pipe: Any, processors: "Processors") -> Call:
     boxes = [[100 * i, 50, 100 * i + 80, 90] for i in range(len(WORDS))]
-    page = {"image": picture(1), "question": QUESTIONS[0], "word_boxes": list(zip(WORDS, boxes, strict=True))}
+    page = {
+        "image": picture(1, processors.raw.side),
+        "question": QUESTIONS[0],
+        "word_boxes": list(zip(WORDS, boxes, strict=True)),
+    }
     moved = [[900 - box[0] - 80, 500, 900 - box[0], 540] for box in boxes]
     return Call(
         page,
@@ -206,7 +246,7 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "fill-mask": _masked,
     "text-generation": _text("text_inputs", return_full_text=False, **_GREEDY),
     "text-classification": _text("inputs", top_k=None),
-    "token-classification": _text("inputs"),
+    "token-classification": _text("inputs", ignore_labels=[]),  # or a model that finds nothing would say nothing
     "feature-extraction": _text("inputs", return_tensors=False),
     "image-classification": _image("inputs"),
     "image-feature-extraction": _image("inputs"),

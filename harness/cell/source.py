@@ -1,0 +1,110 @@
+"""Where a cell's checkpoint and inputs come from: tiny and synthetic, full size with random weights, or real.
+
+What is checked and how is the same for all. A source says which head is tested, makes the checkpoint and what is
+fed to it, and how thoroughly speed is measured.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.cell.measure import TINY, Rule
+from harness.cell.synthesis.checkpoint import Checkpoint, synthesise
+from harness.cell.synthesis.inputs import Inputs
+from harness.cell.synthesis.ladder import Prepared, prepare, style_for
+from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
+from harness.cell.task_table import Task
+from harness.cell.tasks import NoSuchTaskError, pipeline_task_for, task_for
+from harness.records import Execution, Plan, PlannedType
+
+
+class Source(Protocol):
+    """What a cell is given in place of what a user has."""
+
+    reference: str
+    """What the outputs are held against, for people."""
+    rule: Rule
+    """How often a call is measured."""
+
+    def task(self, planned: PlannedType) -> Task:
+        """The head for the direct call; ``NoSuchTaskError`` where there is none."""
+
+    def pipeline_task(self, planned: PlannedType) -> Task:
+        """The head for ``pipeline()``; likewise, and ``NotSelectedError`` where it is left out."""
+
+    def prepare(self, planned: PlannedType, task: Task, folder: Path) -> Prepared:
+        """The checkpoint, inputs for it, and the outputs of the reference."""
+
+    def prepare_pipeline(self, planned: PlannedType, task: Task, folder: Path) -> tuple[Checkpoint, Processors]:
+        """The checkpoint with everything beside it that a pipeline loads."""
+
+    def batch(self, prepared: Prepared, planned: PlannedType) -> Inputs | None:
+        """Several items in one call, for throughput; None where the inputs are a batch already."""
+
+
+class Tiny:
+    """A shrunk config with seeded weights."""
+
+    reference = "the model in memory that was saved"
+    rule = TINY
+
+    def task(self, planned: PlannedType) -> Task:
+        """By the recipe, or the first that the type has."""
+        return task_for(planned.model_type, planned.recipe)
+
+    def pipeline_task(self, planned: PlannedType) -> Task:
+        """Likewise."""
+        return pipeline_task_for(planned.model_type, planned.recipe)
+
+    def prepare(self, planned: PlannedType, task: Task, folder: Path) -> Prepared:
+        """By the generic ladder."""
+        return prepare(planned, task, folder)
+
+    def prepare_pipeline(self, planned: PlannedType, task: Task, folder: Path) -> tuple[Checkpoint, Processors]:
+        """With processors of the type's own classes."""
+        recipe = planned.recipe
+        text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
+        style = recipe.style if recipe and recipe.style else style_for(planned, task, folder)
+        checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
+        processors = make_processors(planned.model_type, checkpoint.config, text, recipe)
+        if task.name == "image-feature-extraction":
+            _check_fed(checkpoint.model, processors)
+        processors.save(folder)
+        return checkpoint, processors
+
+    def batch(self, prepared: Prepared, planned: PlannedType) -> Inputs | None:  # noqa: ARG002 -- one is enough here
+        """None: two items are in every call."""
+        return None
+
+
+def source_for(plan: Plan, execution: Execution, weights: Path | None, *, canary: bool) -> Source:
+    """The plan's source. Canaries are tiny whatever is measured: they test the harness."""
+    if canary or (plan.weights is None and plan.scale == "tiny"):
+        return Tiny()
+    if plan.weights is None:
+        from harness.cell.full import Full
+
+        return Full(execution)
+    from harness.cell.real import Real
+
+    if weights is None:
+        msg = f"{plan.weights.name} was not made ready before the children were started"
+        raise RuntimeError(msg)
+    return Real(weights, plan.weights)
+
+
+def _check_fed(model: Any, processors: Processors) -> None:
+    """``NoSuchTaskError`` for a tower that cannot do without what its image processor does not make.
+
+    The pipeline hands over what that makes, by the same names; the whole that the tower is a part of renames it.
+    """
+    made = processors.made["image_processor"].model_input_names if "image_processor" in processors.made else ()
+    needed = [
+        one.name
+        for one in inspect.signature(model.forward).parameters.values()
+        if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "pixel_values"
+    ]
+    if made and (missing := [name for name in needed if name not in made]):
+        told = f"{type(model).__name__} needs {' and '.join(missing)}, which image-feature-extraction does not feed"
+        msg = f"{told}: its image processor makes {', '.join(made)}"
+        raise NoSuchTaskError(msg)
