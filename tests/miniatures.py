@@ -82,6 +82,7 @@ def header(of: Plan, shard: Shard | None = None, **changes: object) -> Header:
         "plan_digest": of.digest,
         "selection": of.selection,
         "scale": of.scale,
+        "weights": of.weights,
         "apis": of.apis,
         "planned_shards": of.planned_shards,
         "shard": shard,

@@ -13,6 +13,7 @@ from harness.engine.images import Build
 from harness.engine.runtime import Ended, Engine, Job, Runtime
 from harness.errors import EnvironmentBrokenError
 from harness.gpus import Gpus
+from harness.matrix import load_matrix
 from harness.records import EngineName, Plan
 
 SMALL = ("cpu", "--types", "bert,gpt2")
@@ -326,3 +327,27 @@ def test_without_words_the_verbs_are_shown(capsys: pytest.CaptureFixture[str]) -
     assert __main__.main([]) == 0
     shown = capsys.readouterr().out
     assert all(verb in shown for verb in __main__.VERBS)
+
+
+def test_the_folder_of_real_weights_is_handed_to_the_run_and_the_network_is_not(
+    engine: Stand, reported: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    (folder / "model.safetensors").write_bytes(b"not read here")
+    assert launched(tmp_path / "out", "cpu", "--weights", str(folder)) == 0
+    (job,) = engine.jobs
+    assert job.weights == folder
+    assert job.download is None
+    full = load_matrix().backends["cpu"].full
+    assert job.limits == full
+
+
+def test_full_scale_runs_under_limits_of_its_own_and_with_neither(
+    engine: Stand, reported: list[Path], tmp_path: Path
+) -> None:
+    assert launched(tmp_path, *SMALL, "--scale", "full") == 0
+    (job,) = engine.jobs
+    assert (job.weights, job.download) == (None, None)
+    assert job.limits == load_matrix().backends["cpu"].full

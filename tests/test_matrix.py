@@ -120,7 +120,8 @@ def test_gpus_and_system_packages_that_no_engine_takes_are_told(tmp_path: Path) 
 
 
 def test_a_backend_whose_name_is_no_folder_is_told(tmp_path: Path) -> None:
-    path = edited(tmp_path, ("[backends.cpu]", '[backends."../cpu"]'), ("[backends.cpu.", '[backends."../cpu".'))
+    tables = ("[backends.cpu]", "[backends.cpu.limits]", "[backends.cpu.full]")
+    path = edited(tmp_path, *((table, table.replace("cpu", '"../cpu"')) for table in tables))
     assert [mistake.split(":")[0] for mistake in mistakes(path)] == ["backends.../cpu.[key]"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import miniatures as mini
+from harness.errors import UsageError
 from harness.expectations import Expectation
 from harness.records import Cell, Outcome, Plan
 from harness.report import build
@@ -198,3 +199,20 @@ def test_a_cell_that_is_missing_now_is_a_regression_too(tmp_path: Path) -> None:
     report = rebuilt(tmp_path, baseline=baseline)
     assert report.baseline is not None
     assert [(change.before, change.after) for change in report.baseline.regressed] == [("passed", "missing")]
+
+
+def test_at_full_scale_a_row_about_tiny_models_says_nothing_and_what_is_left_out_is_a_skip(tmp_path: Path) -> None:
+    plan = mini.plan(["bert"]).model_copy(update={"scale": "full"})
+    cells = (mini.cell("bert"), mini.cell("bert", "pipeline", "not-selected"))
+    report = reported(tmp_path, *cells, plan=plan, rows=(mini.expectation("bert", "from_pretrained"),))
+    assert judgement(report, "bert", "from_pretrained").judgement == "as expected"
+    assert judgement(report, "bert", "pipeline").judgement == "skipped"
+    assert (report.note, report.exit_code, report.suggestions) == ("full size, random weights", 0, ())
+
+
+def test_a_baseline_of_other_weights_is_refused(tmp_path: Path) -> None:
+    plan = mini.plan(["bert"])
+    tiny = reported(tmp_path / "tiny", plan=plan)
+    mini.write_whole(tmp_path / "full", plan.model_copy(update={"scale": "full"}))
+    with pytest.raises(UsageError, match="other weights"):
+        build(tmp_path / "full", tmp_path / "report", baseline=tiny, configuration=mini.configuration())

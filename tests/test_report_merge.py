@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import miniatures as mini
 from harness.errors import ResultsError, UsageError
-from harness.records import Plan
+from harness.records import Plan, Weights
 from harness.report.merge import Merged, merge
 
 PLAN = mini.plan(["bert", "gpt2", "t5"], shards=2)
@@ -218,3 +218,14 @@ def test_whatever_is_done_to_the_files_no_planned_cell_vanishes(
     assert merged.cells.keys() | merged.missing.keys() == cells(plan)
     assert not merged.cells.keys() & merged.missing.keys()
     assert bool(merged.problems) == (set(deeds) != {"whole"})
+
+
+def test_tiny_and_real_weights_on_one_page_are_a_problem(tmp_path: Path) -> None:
+    real = Weights(name="./mine", source="folder", digest="0" * 64)
+    mini.write_whole(tmp_path, mini.plan(["bert"]))
+    other = mini.plan(["bert"], places=(("openvino", "current"),))
+    mini.write_whole(tmp_path, other.model_copy(update={"scale": "full", "weights": real}))
+    (problem,) = merge(tmp_path).problems
+    assert problem.kind == "two kinds of weights"
+    assert "tiny, synthetic weights" in problem.message
+    assert "real weights: ./mine" in problem.message
