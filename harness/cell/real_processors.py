@@ -11,7 +11,7 @@ from harness.cell.synthesis.raw import Raw
 
 # The two texts differ in one word, which nearly every vocabulary has as one token: they become as many tokens.
 TEXTS = ("The cat sat on the old mat.", "The dog sat on the old mat.")
-RAW = Raw(texts=TEXTS, side=256, seconds=2.0, own_rate=True)
+RAW = Raw(texts=TEXTS, side=256, seconds=2.0)
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 _TOKENIZER_FILES = (
     "tokenizer.json",

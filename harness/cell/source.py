@@ -66,7 +66,7 @@ class Tiny:
         text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
         style = recipe.style if recipe and recipe.style else style_for(planned, task, folder)
         checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
-        processors = make_processors(planned.model_type, checkpoint.config, text, recipe)
+        processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder)
         if task.name == "image-feature-extraction":
             _check_fed(checkpoint.model, processors)
         processors.save(folder)

@@ -46,6 +46,8 @@ _LABELS = ("batch", "num_labels")
 _LOGITS = ("batch", "any", "any")
 _TOKEN_LOGITS = ("batch", "sequence", "vocab_size")
 _MASKS = ("batch", "any", "any", "any")
+_JOINT = ("batch", "any", "any", "any")
+"""Of a transducer: every frame with every token so far."""
 
 TASKS: tuple[Task, ...] = (
     _task(
@@ -135,8 +137,8 @@ TASKS: tuple[Task, ...] = (
         logits=_LOGITS,
     ),
     _task("automatic-speech-recognition", "ForCTC", "FOR_CTC_MAPPING", logits=("batch", "any", "vocab_size")),
-    _task("automatic-speech-recognition", "ForTDT", "FOR_TDT_MAPPING"),
-    _task("speech-transduction", "ForRNNT", "FOR_RNNT_MAPPING"),
+    _task("automatic-speech-recognition", "ForTDT", "FOR_TDT_MAPPING", logits=_JOINT),
+    _task("speech-transduction", "ForRNNT", "FOR_RNNT_MAPPING", logits=_JOINT),
     _task("audio-tokenization", "ForAudioTokenization", "FOR_AUDIO_TOKENIZATION"),
     _task(
         "text2text-generation",

@@ -30,12 +30,20 @@ class Amounts:
 TINY = Amounts()
 
 
+def text_config(config: Any) -> Any:
+    """The part that reads text; where one reads it and another goes on from it (musicgen), the one that reads."""
+    try:
+        return config.get_text_config()
+    except ValueError:
+        return config.get_text_config(encoder=True)
+
+
 class Maker:
     """Makes one value for each argument, from one seed."""
 
     def __init__(self, model: Any, recipe: Recipe | None, seed: int, amounts: Amounts = TINY) -> None:
         self.model, self.config, self.amounts = model, model.config, amounts
-        self.text = self.config.get_text_config()
+        self.text = text_config(self.config)
         self.sizes: dict[str, int] = recipe.sizes if recipe else {}
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -142,14 +150,33 @@ class Maker:
 
     def input_features(self) -> torch.Tensor:
         """A spectrogram: whisper and its like want [batch, mel bins, frames], the others [batch, frames, mel bins]."""
+        bins, frames = self.bins(), self.frames()
+        shape = (bins, frames) if self.bins_first() else (frames, bins)
+        return self.noise(self.amounts.batch, *shape)
+
+    def bins(self) -> int:
+        """Of a spectrogram."""
         parts = ("audio_config", "encoder_config")
-        bins = self.find("num_mel_bins", "feature_projection_input_dim", "input_feat_per_channel", parts=parts)
-        bins = self.size("mel_bins", bins, MEL_BINS)
-        positions = self.find("max_source_positions", parts=("audio_config",))
-        if positions and self.find("input_feat_per_channel") is None:
-            # The encoder's first convolutions halve the number of frames.
-            return self.noise(self.amounts.batch, bins, self.size("frames", 2 * positions))
-        return self.noise(self.amounts.batch, self.size("frames", self.amounts.audio_frames), bins)
+        names = ("num_mel_bins", "feature_projection_input_dim", "input_feat_per_channel")
+        return self.size("mel_bins", self.find(*names, parts=parts), MEL_BINS)
+
+    def frames(self) -> int:
+        """Of a spectrogram; where places are counted, the first convolutions have halved them."""
+        positions = self.find("max_source_positions", parts=("audio_config",)) if self.bins_first() else None
+        return self.size("frames", positions and 2 * positions, self.amounts.audio_frames)
+
+    def bins_first(self) -> bool:
+        """Whether the bins are the channels of the convolution that reads the spectrogram."""
+        if self.find("input_feat_per_channel") is not None:
+            return False  # it turns the spectrogram itself
+        bins = self.bins()
+        return any(
+            isinstance(one, torch.nn.Conv1d) and one.in_channels == bins and one.kernel_size[0] > 1
+            for one in self.model.modules()
+        )
+
+    def input_features_mask(self) -> torch.Tensor:
+        return torch.ones(self.amounts.batch, self.frames(), dtype=torch.bool)
 
     def past_values(self) -> torch.Tensor:
         """Observations of the past, with as many as the longest lag reaches back."""

@@ -77,6 +77,8 @@ def save(config: Any, loader: Any, recipe: Recipe | None, folder: Path, most: in
     spread(model, SEED)
     for name, value in (recipe.generation_config if recipe else {}).items():
         setattr(model.generation_config, name, value)
+        # Written by its owner: what is derived from the model's config loses on loading whatever is not common.
+        model.generation_config._from_model_config = False  # noqa: SLF001
     model.save_pretrained(folder)
     return Checkpoint(folder, model, loader)
 

@@ -20,7 +20,7 @@ from harness.cell.synthesis.relations import keep_relations, layer_count, per_la
 from harness.records import Recipe, Style
 
 WIDTH, HEADS, KV_HEADS, HEAD_DIM, VOCABULARY, LAYERS, IMAGE = 64, 4, 2, 16, 1024, 2, 64
-QUERIES, EXPERTS, CHOSEN_EXPERTS, GROUPS, POSITIONS = 16, 4, 2, 2, 512
+QUERIES, EXPERTS, CHOSEN_EXPERTS, GROUPS, POSITIONS, SOUND_POSITIONS = 16, 4, 2, 2, 512, 50
 SMALL = 4
 """Elements of a list of widths up to this size are channel counts or multipliers, and stay."""
 LEAST_WIDTH = 16
@@ -40,6 +40,8 @@ _COUNTS: _Sizes = (
     (r"(n|num)_(.*_)?experts|moe_num_experts", EXPERTS),
     (r"n_groups?|num_expert_groups?|n_expert_groups", GROUPS),
     (r"topk_group|first_k_dense_replace|num_shared_experts|n_shared_experts", 1),
+    (r"num_filters", 4),  # of a codec's first convolution; the next have twice as many each
+    (r"max_source_positions", SOUND_POSITIONS),  # a second of sound, where most have half a minute
     (r"max_(position_embeddings|seq_len|sequence_length)|n_positions|n_ctx|max_target_positions", POSITIONS),
 )
 _WIDTHS: _Sizes = (
@@ -51,7 +53,7 @@ _WIDTHS: _Sizes = (
     (
         (
             r"hidden_(size|dim)|.*_hidden_(size|dim)|d_model|n_embd|dim|emb_dim|embed_dim|.*_embed_dim|embedding_dim|d_latents|embedding_size|width"
-            r"|hidden_size_.*|d_embed|lru_width|.*_width|output_channels"
+            r"|hidden_size_.*|d_embed|lru_width|.*_width|upsample_groups|upsample_initial_channel|output_channels"
         ),
         WIDTH,
     ),

@@ -111,6 +111,9 @@ def _from_signature(
         _place_images(model, values, alternatives)
     if "input_ids" in values and "attention_mask" in accepted:
         values["attention_mask"] = torch.ones_like(values["input_ids"])
+    given = values.keys() | (recipe.inputs.keys() if recipe else set())
+    if "input_features" in given and "input_features_mask" in accepted:
+        values["input_features_mask"] = first.input_features_mask()
     if "past_values" in values and "past_observed_mask" in accepted:
         values["past_observed_mask"] = first.past_observed_mask()
     return values, alternatives

@@ -121,7 +121,7 @@ def _from(planned: PlannedType, task: Task, folder: Path, style: Style, source: 
         text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
     checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
     if source == "processor":
-        processors = make_processors(planned.model_type, checkpoint.config, text, recipe)
+        processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder)
     inputs = make_inputs(checkpoint.model, recipe, source, processors)
     reference = outputs.call(checkpoint.model, inputs.values, recipe.method if recipe else None)
     return Prepared(checkpoint, inputs, reference, style, source)

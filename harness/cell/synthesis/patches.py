@@ -21,7 +21,9 @@ def as_patches(model: Any, accepted: Collection[str], maker: Maker) -> tuple[str
     if "input_ids" in accepted:
         return None  # the whole, whose processor makes all of it from an image
     batch = maker.amounts.batch
-    carrier = "hidden_states" if "hidden_states" in accepted else "pixel_values"
+    carrier = next((one for one in ("hidden_states", "pixel_values") if one in accepted), None)
+    if carrier is None:
+        return None
     merge = maker.find("spatial_merge_size", "merge_size", "pooling_kernel_size")
     merge = merge if isinstance(merge, int) else MERGE
     side = 2 * merge

@@ -13,17 +13,26 @@ from typing import Any
 import transformers
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
+)
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
 from harness.cell.registry import PARTS_BY_MODALITY
+from harness.cell.synthesis.arguments import text_config
+from harness.cell.synthesis.checkpoint import synthesise
 from harness.cell.synthesis.config import IMAGE
 from harness.cell.synthesis.raw import RATE, TINY_RAW, Raw
 from harness.cell.synthesis.tokenizer import Made, make_tokenizer
+from harness.cell.tasks import task_for
 from harness.records import Recipe
 
 _TEXT_DOMAINS = frozenset({"text", "vision-language", "document", "biology"})
+_SPEAKERS = frozenset({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES})
+"""Types that go on from a text or say it, whatever their domain."""
 _PARTS: Mapping[str, Mapping[str, Any]] = {
     "image_processor": IMAGE_PROCESSOR_MAPPING_NAMES,
     "video_processor": VIDEO_PROCESSOR_MAPPING_NAMES,
@@ -32,6 +41,8 @@ _PARTS: Mapping[str, Mapping[str, Any]] = {
 _MODALITY = {"tokenizer": "text", "image_processor": "image", "video_processor": "video", "feature_extractor": "audio"}
 _CONFIG_NAMES = {"merge_size": "spatial_merge_size", "num_image_tokens": "mm_tokens_per_image"}
 """What the config calls an argument of a processor, where it calls it something else."""
+_ROLES = {"audio_processor": "feature_extractor", "alignment_tokenizer": "tokenizer"}
+"""What a processor calls one of its parts, where it calls it something else."""
 _AREA = 10_000
 """A "size" larger than this is not an edge but an area, in pixels."""
 
@@ -55,9 +66,9 @@ class Processors:
 
     @property
     def rate(self) -> int:
-        """Samples a second of the sound that they are given."""
+        """Samples a second of the sound that they are given: what the feature extractor is for; it refuses others."""
         own = getattr(self.made.get("feature_extractor"), "sampling_rate", None)
-        return own if self.raw.own_rate and isinstance(own, int) else RATE
+        return own if isinstance(own, int) else RATE
 
     @property
     def modalities(self) -> set[str]:
@@ -73,23 +84,41 @@ class Processors:
 
 def make_text_side(model_type: str, domain: str, recipe: Recipe | None, scratch: Path) -> Made | None:
     """The tokenizer, made before the model since the model's config takes its token ids; None for a type without."""
-    takes_text = model_type in TOKENIZER_MAPPING_NAMES or domain in _TEXT_DOMAINS or _joins_text(model_type)
+    takes_text = (
+        model_type in TOKENIZER_MAPPING_NAMES
+        or domain in _TEXT_DOMAINS
+        or model_type in _SPEAKERS
+        or _joins_text(model_type)
+    )
     settings = _below(recipe.processor if recipe else {}, "tokenizer")
     return make_tokenizer(model_type, settings, scratch) if takes_text else None
 
 
-def make_processors(model_type: str, config: Any, text: Made | None, recipe: Recipe | None) -> Processors:
-    """Everything that a pipeline loads beside the model."""
+def make_processors(
+    model_type: str, config: Any, text: Made | None, recipe: Recipe | None, scratch: Path
+) -> Processors:
+    """Everything that a pipeline loads beside the model; a codec that a processor decodes with lies in ``scratch``."""
     settings: Mapping[str, Any] = recipe.processor if recipe else {}
     result = Processors()
     if text is not None:
         result.made["tokenizer"] = text.tokenizer
         result.placeholders = text.placeholders
-        longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+        longest = getattr(text_config(config), "max_position_embeddings", None)
         if isinstance(longest, int):
             text.tokenizer.model_max_length = longest
         if text.stand_in:
             result.stand_ins["tokenizer"] = text.stand_in
+    _add_parts(result, model_type, config, settings)
+    if model_type in PROCESSOR_MAPPING_NAMES:
+        own = _class(PROCESSOR_MAPPING_NAMES[model_type])
+        if codec := settings.get("audio_tokenizer"):
+            result.made["audio_tokenizer"] = make_codec(str(codec), scratch)
+        result.made["processor"] = _joined(own, config, result.made, _below(settings, "processor"))
+    return result
+
+
+def _add_parts(result: Processors, model_type: str, config: Any, settings: Mapping[str, Any]) -> None:
+    """Image and video processor and feature extractor: the type's own, or those of the whole that it is a part of."""
     for role, mapping in _PARTS.items():
         owner = _owner(model_type, mapping)
         its_settings = _below(settings, role)
@@ -98,17 +127,19 @@ def make_processors(model_type: str, config: Any, text: Made | None, recipe: Rec
             continue
         own = _class(named or mapping[str(owner)])
         if role == "feature_extractor":
-            result.made[role] = own(**_mirrored(own, config) | its_settings)
+            result.made[role] = own(**_mirrored(own, config) | _spectrogram(own, config) | its_settings)
         else:
             result.made[role] = _sized(own, config, its_settings)
         if named is not None:
             result.stand_ins[role] = f"transformers maps {model_type} to none: {named}, as its recipe says"
         elif owner != model_type:
             result.stand_ins[role] = f"{model_type} has none of its own: that of {owner}, of which it is a part"
-    if model_type in PROCESSOR_MAPPING_NAMES:
-        own = _class(PROCESSOR_MAPPING_NAMES[model_type])
-        result.made["processor"] = _joined(own, config, result.made, _below(settings, "processor"))
-    return result
+
+
+def make_codec(model_type: str, scratch: Path) -> Any:
+    """A tiny model that turns codes into sound, loaded from where it was saved: a processor tells only that place."""
+    made = synthesise(model_type, task_for(model_type, None), None, scratch / "audio_tokenizer")
+    return made.loader.from_pretrained(made.folder).eval()
 
 
 def _owner(model_type: str, mapping: Mapping[str, Any]) -> str | None:
@@ -196,18 +227,36 @@ def _mirrored(own: Any, config: Any) -> dict[str, Any]:
     return found
 
 
+def _spectrogram(own: Any, config: Any) -> dict[str, int]:
+    """How many bins a spectrogram has, and how long it is: for extractors that make one of a fixed length.
+
+    Extractors of sound itself have one feature.
+    """
+    default, found = own(), {}
+    if getattr(default, "feature_size", 1) > 1 and (bins := _number(config, "num_mel_bins")):
+        found["feature_size"] = bins
+    if hasattr(default, "chunk_length") and (positions := _number(config, "max_source_positions")):
+        # The first convolutions halve the number of frames.
+        found["chunk_length"] = max(1, 2 * positions * default.hop_length // default.sampling_rate)
+    return found
+
+
+def _number(config: Any, name: str) -> int | None:
+    found = (getattr(source, name, None) for source in _configs(config))
+    return next((one for one in found if type(one) is int), None)
+
+
 def _joined(own: Any, config: Any, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
     """The processor over its parts, with those of its arguments that the config has too taken from there."""
     arguments: dict[str, Any] = {}
-    for name in inspect.signature(own.__init__).parameters:
-        if name in parts:
-            arguments[name] = parts[name]
+    named = [one for one in inspect.signature(own.__init__).parameters if one not in ("self", "args", "kwargs")]
+    for name in named or own.get_attributes():
+        if (role := _ROLES.get(name, name)) in parts:
+            arguments[name] = parts[role]
             continue
         for source in (config, getattr(config, "vision_config", None)):
             value = getattr(source, _CONFIG_NAMES.get(name, name), None) if source is not None else None
             if value is not None:
                 arguments[name] = value
                 break
-    arguments.pop("self", None)
-    arguments.pop("kwargs", None)
     return own(**(arguments | dict(settings)))

@@ -33,8 +33,6 @@ class Raw:
     """Of a picture, in pixels."""
     seconds: float = 0.5
     """Of a recording."""
-    own_rate: bool = False
-    """Sound has the rate that the feature extractor wants, which a real one tells."""
 
 
 TINY_RAW = Raw()
@@ -148,8 +146,15 @@ def _sound_and_labels(_pipe: Any, processors: "Processors") -> Call:
 
 
 def _spoken(pipe: Any, processors: "Processors") -> Call:
-    options = {"generate_kwargs": {"max_new_tokens": NEW_TOKENS}} if pipe.model.can_generate() else {}
+    # Some hand whatever they are told to each of their parts, which have lengths of their own.
+    length = getattr(getattr(pipe.model, "generation_config", None), "max_new_tokens", None)
+    short = pipe.model.can_generate() and not length and not pipe._passes_generation_params_to_submodels  # noqa: SLF001
+    options = {"generate_kwargs": {"max_new_tokens": NEW_TOKENS}} if short else {}
+    first: Any
+    second: Any
     first, second = processors.raw.texts
+    if getattr(pipe.processor, "chat_template", None):
+        first, second = ([{"role": "user", "content": [{"type": "text", "text": one}]}] for one in processors.raw.texts)
     return Call({"text_inputs": first, **options}, {"text": {"text_inputs": second}})
 
 
@@ -202,7 +207,7 @@ def _any_to_any(pipe: Any, processors: "Processors") -> Call:
     if "image" in processors.placeholders and hasattr(pipe.processor, "image_processor"):
         one, other = _pictures(processors)
         arguments["images"], alternatives["image"] = one, {"images": other}
-    if "audio" in processors.placeholders and hasattr(pipe.processor, "feature_extractor"):
+    if "feature_extractor" in processors.made and ("audio" in processors.placeholders or not processors.placeholders):
         sound, noise = (one["raw"] for one in _recordings(processors))
         arguments["audio"], alternatives["audio"] = sound, {"audio": noise}
     return Call(arguments, alternatives)

@@ -21,6 +21,7 @@ def spread(model: Any, seed: int) -> None:
     with torch.no_grad():
         _spread_constants(model, seed)
         _open_norms(model)
+        _fill_tables(model, seed)
         _keep_signal(model)
 
 
@@ -49,6 +50,18 @@ def _open_norms(model: Any) -> None:
         weight = module._parameters.get("weight") if isinstance(module, _NORMS) else None  # noqa: SLF001
         if weight is not None and float(weight.float().abs().mean()) < _CLOSED:
             weight.add_(1)
+
+
+def _fill_tables(model: Any, seed: int) -> None:
+    """Give saved tables of zeros rows of their own: codebooks, which training fills and no initialisation does.
+
+    While all rows are equal, a codec makes the same sound of everything.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    saved = model.state_dict().keys()
+    for name, table in sorted(model.named_buffers()):
+        if name in saved and table.is_floating_point() and table.dim() == 2 and not table.any():
+            table.copy_(SPREAD * torch.randn(table.shape, generator=generator))
 
 
 def _keep_signal(model: Any) -> None:
