@@ -18,6 +18,7 @@ from harness.configuration import load_configuration
 from harness.documents import read_document
 from harness.engine import CHOICES, prepare
 from harness.engine.images import Build
+from harness.engine.local import Environment
 from harness.engine.runtime import Download, Ended, Job, Runtime
 from harness.engine.signals import end_with_nox, treat_termination_as_interrupt
 from harness.errors import (
@@ -30,6 +31,7 @@ from harness.errors import (
 )
 from harness.gpus import Gpus, parse_gpus
 from harness.hub import Hub
+from harness.installed import INSTALLED, python_of_the_user, with_installed
 from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
 from harness.plan import Selection, make_plan, pick_shards, read_plan, write_plan
 from harness.records import Plan, Shard
@@ -51,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run this plan of nox -s plan, whole or its --shard, in place of the options on what to run",
     )  # fmt: skip
     group.add_argument("--engine", choices=CHOICES, default="auto", help="default: auto, Docker where it works")
+    group.add_argument(
+        "--python", metavar="P",
+        help="with --stack installed: the Python whose packages are run; default: the first on the path",
+    )  # fmt: skip
     group.add_argument("--jobs", type=int, metavar="N", help="children at a time (0: one per core)")
     group.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell")
     group.add_argument(
@@ -68,6 +74,9 @@ def main(options: argparse.Namespace) -> int:
     """Run the backend's shards one after the other; the exit code of the worst, else the report's."""
     settings = {**os.environ, **overrides_from(options, os.environ)}
     configuration = load_configuration()
+    installed = _installed_python(options)
+    if installed is not None:
+        configuration = with_installed(configuration, installed)
     matrix = with_overrides(configuration.matrix, settings)
     bundle = ca_bundle(matrix, settings)
     plan, shards = _planned(options, matrix, configuration.catalog)
@@ -81,9 +90,14 @@ def main(options: argparse.Namespace) -> int:
     treat_termination_as_interrupt()
     end_with_nox()
     stacks = list(dict.fromkeys(shard.stack for shard in shards))
-    engine, runtimes = prepare(options.engine, [Build.of(matrix, options.backend, stack, bundle) for stack in stacks])
-    ready = dict(zip(stacks, runtimes, strict=True))
-    say(f"engine: {engine.name}; {', '.join(runtime.label for runtime in runtimes)}")
+    if installed is None:
+        builds = [Build.of(matrix, options.backend, stack, bundle) for stack in stacks]
+        engine, runtimes = prepare(options.engine, builds)
+        ready = dict(zip(stacks, runtimes, strict=True))
+        say(f"engine: {engine.name}; {', '.join(runtime.label for runtime in runtimes)}")
+    else:
+        ready = {INSTALLED: Environment(python=installed, stack=INSTALLED, torch=None)}
+        say(f"engine: local; what {installed} has installed")
     row = matrix.backends[options.backend]
     gpus = None if row.gpus is None else parse_gpus(options.gpus or row.gpus)
     given = _given_weights(plan, bundle)
@@ -99,6 +113,17 @@ def main(options: argparse.Namespace) -> int:
     out = results / "report" if options.out else ROOT / f"{matrix.defaults.report}{apart}"
     judged = report.build(results, out, plan=plan)
     return worst or judged
+
+
+def _installed_python(options: argparse.Namespace) -> Path | None:
+    """The Python whose own packages are to be run; None where a stack of matrix.toml is."""
+    if options.stack != INSTALLED:
+        if options.python is not None:
+            raise UsageError("--python goes with --stack installed: the other stacks make environments of their own")
+        return None
+    if options.engine == "docker":
+        raise UsageError("--stack installed runs what this machine has: --engine docker has no part in it")
+    return python_of_the_user(options.python)
 
 
 def _planned(options: argparse.Namespace, matrix: Matrix, catalog: Catalog) -> tuple[Plan, tuple[Shard, ...]]:

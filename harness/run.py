@@ -1,6 +1,7 @@
 """The verb ``run``: measure one shard of a plan, here and now.
 
-This is what a container runs, and what runs without one. It exits 0 once the shard is fully measured, whatever
+This is what a container runs, and what runs without one: with ``--plan`` a shard of that plan, with ``--backend`` what
+the other words say, on the packages that this Python has. It exits 0 once the shard is fully measured, whatever
 the outcomes: judging them is the report's work.
 """
 
@@ -21,12 +22,13 @@ from harness import junit, results
 from harness.canaries import canary_work, expected_of
 from harness.device import REASON_VARIABLE, children_that_fit, described, find_device
 from harness.diagnose import diagnose_death
-from harness.documents import read_document
 from harness.environment import describe, peak_memory, usable_cores, usable_memory
-from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, EnvironmentBrokenError, UsageError, suggest
+from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, EnvironmentBrokenError, UsageError
 from harness.no_device import NoDeviceError
 from harness.pool import Ended, Pool, Send, Work
 from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, PlannedType, Shard
+from harness.run_words import what_to_run
+from harness.selection import add_selection_arguments
 
 _OUTCOME_OF_DEATH: dict[str, Outcome] = {
     "exit": "crashed",
@@ -39,12 +41,10 @@ _OUTCOME_OF_DEATH: dict[str, Outcome] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``run``."""
-    parser.add_argument("--plan", type=Path, required=True, help="the plan, as `plan --out` writes it")
-    parser.add_argument("--shard", required=True, metavar="ID", help="the shard to measure: backend/stack/KofN")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where its results go")
-    parser.add_argument(
-        "--weights", type=Path, metavar="DIR", help="where the plan's real weights are, if not where it says"
-    )
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="the plan, as `plan --out` writes it, with --shard")
+    parser.add_argument("--backend", metavar="B", help="without a plan: this backend, on what is installed here")
+    add_selection_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where results go; default: below results/")
     parser.add_argument(
         "--jobs", type=int, default=0, metavar="N",
         help="children at a time (0: one per core; at full scale and with real weights one, which has all cores)",
@@ -58,20 +58,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Measure the shard; 3 where its device is missing, or the canaries show that its results prove nothing."""
-    plan = read_document(options.plan, Plan)
-    shard = _shard(plan, options.shard)
+    plan, shard, out = what_to_run(options)
     execution = plan.backends[shard.backend]
     if options.timeout is not None:
         execution = execution.model_copy(update={"timeout_seconds": _positive(options.timeout, "--timeout")})
     if options.jobs < 0:
         raise UsageError(f"--jobs is {options.jobs}: it must be 0 or more")
     signal.signal(signal.SIGTERM, _interrupt)  # what a stopped container gets: the clean way out, as for Ctrl-C
-    if options.weights is not None and (plan.weights is None or plan.weights.source != "folder"):
+    # With a plan, --weights only says where its weights are; without one, it is part of what is planned.
+    folder = Path(options.weights) if options.plan and options.weights else None
+    if folder and (plan.weights is None or plan.weights.source != "folder"):
         raise UsageError(f"--weights {options.weights}: the plan has no real weights in a folder")
     # Scratch space first: a machine without any is to be told before minutes are spent.
     tempfile.gettempdir()
     jobs = options.jobs or (usable_cores() if plan.scale == "tiny" else 1)
-    run = _Run(plan, shard, execution, jobs, options.out, options.weights)
+    run = _Run(plan, shard, execution, jobs, out, folder)
     code = run.measure(resume=options.resume)
     return EXIT_FINE if run.no_device and options.allow_no_device else code
 
@@ -324,16 +325,6 @@ class _Run:
             parent_import_seconds=import_seconds,
             peak_memory_bytes=peak_memory(),
         )
-
-
-def _shard(plan: Plan, shard_id: str) -> Shard:
-    by_id = {shard.id: shard for shard in plan.shards}
-    if shard_id not in by_id:
-        raise UsageError(
-            f"--shard {shard_id!r}: the plan has no such shard{suggest(shard_id, by_id)}",
-            hint=f"its shards are {', '.join(by_id)}",
-        )
-    return by_id[shard_id]
 
 
 def _positive(value: float, option: str) -> float:

@@ -79,7 +79,10 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--list", metavar="L", help="a list of data/lists.toml, 'baseline' (the 300) or 'all' (all known types)"
     )
-    group.add_argument("--stack", metavar="S", help="only this stack of the backend; else each type's newest")
+    group.add_argument(
+        "--stack", metavar="S",
+        help="only this stack of the backend, or 'installed' for the packages that are there; else each type's newest",
+    )  # fmt: skip
     group.add_argument(
         "--scale", choices=get_args(Scale), default="tiny",
         help="tiny: shrunk; full: the default size of each type, with random weights. Default: tiny",

@@ -59,7 +59,7 @@ def script(path: Path, text: str) -> Path:
 
 
 def environment(python: Path, build: Build) -> Environment:
-    return Environment(python=python, build=build, torch="pypi")
+    return Environment(python=python, stack=build.stack, torch="pypi")
 
 
 def job(folder: Path) -> Job:

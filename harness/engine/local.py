@@ -49,7 +49,7 @@ class LocalEngine:
                 _uv(build, "venv", "--python", sys.executable, str(place))
                 install(build, torch, place)
                 (place / COMPLETE).touch()
-        return Environment(python=place / "bin" / "python", build=build, torch=torch)
+        return Environment(python=place / "bin" / "python", stack=build.stack, torch=torch)
 
     def prune(self, needed: Sequence[Runtime]) -> list[str]:
         """Delete the environments that are not needed."""
@@ -126,12 +126,13 @@ class Environment:
     """A Python with a stack installed, to run shards with."""
 
     python: Path
-    build: Build
-    torch: TorchBuild
+    stack: str
+    torch: TorchBuild | None
+    """None: nobody installed it for us, and what it is is for the run to say."""
 
     @property
     def label(self) -> str:
-        return str(self.python.parent.parent)
+        return str(self.python.parent.parent if self.torch else self.python)
 
     def run(self, job: Job) -> Ended:
         words = [
@@ -147,7 +148,7 @@ class Environment:
         with tempfile.TemporaryDirectory(prefix="model-matrix-") as scratch:
             settings = {
                 **os.environ,
-                **variables(self.build, self.torch),
+                **variables(self.stack, self.torch),
                 "HARNESS_ENGINE": "local",
                 "PYTHONPATH": str(ROOT),
                 "HOME": scratch,
@@ -155,6 +156,8 @@ class Environment:
                 **(job.settings or {}),
             }
             settings.pop("HARNESS_IMAGE", None)
+            if self.torch is None:  # what the user installed with pip --user lies in the home that is not shown
+                settings.setdefault("PYTHONUSERBASE", str(Path("~/.local").expanduser()))
             if job.gpus and (visible := job.gpus.visible):
                 settings["CUDA_VISIBLE_DEVICES"] = visible
             if job.weights is not None:

@@ -77,7 +77,7 @@ class Engine(Protocol):
         """Delete what was made for others than ``needed``; the labels of what is gone."""
 
 
-def variables(build: Build, torch: TorchBuild) -> dict[str, str]:
+def variables(stack: str, torch: TorchBuild | None) -> dict[str, str]:
     """What a run without an image must have in its environment; harness.Dockerfile sets the same."""
     return {
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -86,6 +86,6 @@ def variables(build: Build, torch: TorchBuild) -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": "1",
-        "HARNESS_STACK": build.stack,
-        "HARNESS_TORCH_BUILD": torch,
+        "HARNESS_STACK": stack,
+        "HARNESS_TORCH_BUILD": torch or "",
     }

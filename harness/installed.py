@@ -1,0 +1,100 @@
+"""The stack ``installed``: the packages that somebody's Python has already, whatever their versions.
+
+No pins are behind it. What it holds is asked of that Python, and every result records it.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from harness import ROOT
+from harness.configuration import Configuration
+from harness.errors import EnvironmentBrokenError, UsageError
+from harness.matrix import Stack
+from harness.records import Domain
+
+INSTALLED: Final = "installed"
+# What a child and its parent import besides torch and transformers.
+_NEEDED: Final = ("torch", "transformers", "pydantic", "psutil")
+_ASK: Final = f"import importlib.util as u; print(','.join(n for n in {_NEEDED!r} if u.find_spec(n) is None))"
+_ANSWER_SECONDS: Final = 600
+
+
+def with_installed(configuration: Configuration, python: Path) -> Configuration:
+    """The configuration with what ``python`` has as the one stack of every backend."""
+    catalog = configuration.catalog
+    version, types = found_in(python, catalog.domains)
+    domains = {**catalog.domains} | {name: domain for name, domain in types.items() if domain is not None}
+    everything = tuple(sorted({*catalog.lists["all"], *types}))
+    matrix = configuration.matrix
+    stack = Stack(title=f"installed packages: transformers {version}", transformers=version, pins="")
+    row = {"stacks": (INSTALLED,)}
+    return dataclasses.replace(
+        configuration,
+        matrix=matrix.model_copy(
+            update={
+                "stacks": {**matrix.stacks, INSTALLED: stack},
+                "backends": {name: backend.model_copy(update=row) for name, backend in matrix.backends.items()},
+            }
+        ),
+        catalog=dataclasses.replace(
+            catalog,
+            domains=domains,
+            stacks={**catalog.stacks, INSTALLED: frozenset(types)},
+            lists={**catalog.lists, "all": everything},
+        ),
+    )
+
+
+def found_in(python: Path, known: Iterable[str]) -> tuple[str, dict[str, Domain | None]]:
+    """The version of transformers that it has, and its types; with their domain, where they are not known.
+
+    ``EnvironmentBrokenError`` where it lacks what the harness imports, with the names.
+    """
+    missing = _run(python, ["-c", _ASK], "").strip()
+    if missing:
+        raise EnvironmentBrokenError(
+            f"{python} lacks {missing.replace(',', ', ')}",
+            hint=f"install what is missing there, or name another Python with --python: {python} -m pip install …",
+        )
+    told = _run(python, ["-W", "ignore", "-m", "harness.cell.registry", "--known"], json.dumps(sorted(known)))
+    try:
+        registry: dict[str, Any] = json.loads(told[told.index("{") :])
+        return str(registry["transformers"]), dict(registry["types"])
+    except (ValueError, KeyError) as error:
+        raise EnvironmentBrokenError(f"{python} does not say which model types it has: {told[:200]!r}") from error
+
+
+def _run(python: Path, words: list[str], given: str) -> str:
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    try:
+        done = subprocess.run(
+            [python, *words], input=given, capture_output=True, text=True, env=settings, timeout=_ANSWER_SECONDS,
+            check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentBrokenError(f"{python} cannot be asked what it has: {error}") from error
+    if done.returncode:
+        raise EnvironmentBrokenError(f"{python} cannot be asked what it has:\n{done.stderr.strip()[-1500:]}")
+    return done.stdout
+
+
+def python_of_the_user(given: str | None) -> Path:
+    """The Python that was named; else the first on the path that is not this session's own."""
+    if given is not None:
+        found = shutil.which(given)
+        if found is None:
+            raise UsageError(f"--python: no such program: {given}")
+        return Path(found).absolute()
+    own = Path(sys.prefix, "bin")
+    places = [place for place in os.environ.get("PATH", "").split(os.pathsep) if place and Path(place) != own]
+    for name in ("python3", "python"):
+        if found := shutil.which(name, path=os.pathsep.join(places)):
+            return Path(found).absolute()
+    raise UsageError("--stack installed: there is no Python on the path besides this session's own", hint="--python")
