@@ -109,7 +109,9 @@ def default_config(model_type: str, recipe: Recipe | None) -> Any:
     config_class = transformers.CONFIG_MAPPING[model_type]
     changes: dict[str, Any] = {}
     default = config_class(**parts)
-    for path, value in (recipe.full if recipe else {}).items():
+    # Which token a decoder starts with is the type's, and nothing of its size.
+    tokens = {path: value for path, value in (recipe.config if recipe else {}).items() if path.endswith("_token_id")}
+    for path, value in (tokens | (recipe.full if recipe else {})).items():
         head, _, rest = path.partition(".")
         if rest and head not in changes:
             changes[head] = getattr(default, head).to_dict()
