@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", help="this stack alone")
     parser.add_argument("--engine", choices=CHOICES, default="docker", help="default: docker")
     parser.add_argument(
-        "--into", type=Path, metavar="FOLDER", help="install the stack into this virtual environment instead"
+        "--into",
+        type=Path,
+        metavar="FOLDER",
+        help="install into this virtual environment instead: the stack named, else the backend's first",
     )
     parser.add_argument("--prune", action="store_true", help="then delete our images that these backends do not need")
     add_override_arguments(parser)
@@ -70,10 +73,10 @@ def wanted_builds(matrix: Matrix, backends: list[str], stack: str | None, bundle
 
 
 def _install(builds: list[Build], place: Path) -> int:
-    """Into an environment of the caller's, which can hold one stack."""
+    """Into an environment of the caller's, which can hold one stack: the first of those wanted."""
     from harness.engine.local import install_into
 
-    if len({build.stack for build in builds}) != 1:
-        raise UsageError("--into takes one stack", hint="name it with --stack")
+    if len({build.backend for build in builds}) != 1:
+        raise UsageError("--into takes one backend", hint="name it")
     install_into(builds[0], place)
     return 0

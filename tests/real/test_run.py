@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import ROOT, run
 from harness.cell import sabotage
+from harness.cell.draft import Draft
+from harness.cell.speed import measure_forward
 from harness.configuration import load_configuration
 from harness.plan import make_plan
 from harness.records import Canary, Cell, Footer, Plan
@@ -29,11 +32,16 @@ def plan_of(*types: str) -> Plan:
     return make_plan(configuration.matrix, configuration.catalog, Selection(types=types))
 
 
-def measure(folder: Path, plan: Plan, **changes: object) -> int:
+def measure(folder: Path, plan: Plan, *words: str) -> int:
     folder.mkdir(exist_ok=True)
     (folder / "plan.json").write_text(plan.to_json())
-    options = {"plan": folder / "plan.json", "shard": SHARD, "out": folder, "jobs": 2, "timeout": None, "resume": False}
-    return run.main(argparse.Namespace(**(options | changes)))
+    parser = argparse.ArgumentParser()
+    run.add_arguments(parser)
+    return run.main(
+        parser.parse_args(
+            ["--plan", str(folder / "plan.json"), "--shard", SHARD, "--out", str(folder), "--jobs", "2", *words]
+        )
+    )
 
 
 def cells_of(folder: Path) -> dict[tuple[str, str], Cell]:
@@ -88,8 +96,14 @@ def test_a_run_in_which_a_canary_passes_is_void(tmp_path: Path, monkeypatch: pyt
     assert seen[blind].observed == "passed"
 
 
-def test_a_cell_over_its_time_is_a_timeout_and_the_run_goes_on(tmp_path: Path) -> None:
-    assert measure(tmp_path, plan_of("bert", "whisper"), timeout=1.2, jobs=1) == 0
+def test_a_cell_over_its_time_is_a_timeout_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(draft: Draft, *rest: Any) -> None:
+        if draft.planned.model_type == "whisper":
+            time.sleep(60)
+        measure_forward(draft, *rest)
+
+    monkeypatch.setattr("harness.cell.from_pretrained.measure_forward", slow)
+    assert measure(tmp_path, plan_of("bert", "whisper"), "--timeout", "5", "--jobs", "1") == 0
     cells = cells_of(tmp_path)
     assert cells["whisper", "from_pretrained"].outcome == "timeout"
     assert cells["whisper", "from_pretrained"].failure is not None
@@ -111,7 +125,7 @@ def test_a_run_that_was_killed_is_taken_up_where_it_stood(tmp_path: Path) -> Non
     process.wait()
     before = cells_of(tmp_path)
     assert 2 <= len(before) < 8
-    assert measure(tmp_path, plan, resume=True) == 0
+    assert measure(tmp_path, plan, "--resume") == 0
     after = cells_of(tmp_path)
     assert len(after) == 8
     assert {key: after[key] for key in before} == before
