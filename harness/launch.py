@@ -35,7 +35,7 @@ from harness.installed import INSTALLED, python_of_the_user, with_installed
 from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
 from harness.plan import Selection, make_plan, pick_shards, read_plan, write_plan
 from harness.records import Plan, Shard
-from harness.selection import add_selection_arguments, selection_from
+from harness.selection import add_selection_arguments, add_variants_argument, selection_from, variants_from
 from harness.terminal import say, say_loudly, size
 
 PLAN_FILE: Final = "plan.json"
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --stack installed: the Python whose packages are run; default: the first on the path",
     )  # fmt: skip
     group.add_argument("--jobs", type=int, metavar="N", help="children at a time (0: one per core)")
+    add_variants_argument(group)
     group.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell")
     group.add_argument(
         "--gpus", metavar="G", help='which GPUs: all, a number, or "device=0,2"; default: gpus of matrix.toml'
@@ -179,7 +180,9 @@ def _run_words(options: argparse.Namespace, matrix: Matrix) -> tuple[str, ...]:
     jobs = matrix.defaults.jobs if options.jobs is None else options.jobs
     timeout = () if options.timeout is None else ("--timeout", f"{options.timeout:g}")
     flags = [f"--{name}" for name in ("resume", "allow-no-device") if getattr(options, name.replace("-", "_"))]
-    return ("--jobs", str(jobs), *timeout, *flags)
+    names = variants_from(options, matrix.backends[options.backend].runtime)
+    variants = ("--variants", ",".join(names)) if names else ()
+    return ("--jobs", str(jobs), *timeout, *variants, *flags)
 
 
 def _check_same_plan(plan: Plan, folders: Sequence[Path]) -> None:

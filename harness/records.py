@@ -76,6 +76,10 @@ class Tensor(Record):
         return self
 
 
+VariantName = Literal["float16", "bfloat16", "tf32", "eager", "sdpa", "flash_attention_2", "compile"]
+"""Other ways to run a checkpoint in PyTorch; see harness/cell/executors/variants.py."""
+
+
 class Tolerance(Record):
     """A tolerance wider than the backend's, for one type."""
 
@@ -180,6 +184,8 @@ class Execution(Record):
     """The device's memory that one child may take; absent: no limit, or no memory of its own."""
     most_parameters: int | None = None
     """Of a model at full scale; a larger one is ``not-selected``."""
+    variants: tuple[VariantName, ...] = ()
+    """To be measured besides."""
 
 
 class Plan(Record):
@@ -329,6 +335,19 @@ class Throughput(Record):
     unit: Literal["items/s", "prefill tokens/s", "decode tokens/s"]
 
 
+class Variant(Record):
+    """The cell's forward pass run in another way: what it costs in error, and saves in time."""
+
+    name: VariantName
+    max_relative: float | None = None
+    """Against the cell's own reference."""
+    latency: Latency | None = None
+    speedup: float | None = None
+    """How many times faster than the cell's own ``latency``, at the medians."""
+    refused: str | None = None
+    """Why it did not run, where it did not."""
+
+
 class Metrics(Record):
     """Figures of one cell; see docs/measuring.md for how each is got."""
 
@@ -363,6 +382,8 @@ class Metrics(Record):
     """The most that the runtime held of it for tensors."""
     device_process_bytes: int | None = None
     """All that the driver counts for the child, after the measurement; absent where it does not tell."""
+    variants: tuple[Variant, ...] = ()
+    """Of ``from_pretrained``, where they were asked for."""
     contended: bool | None = None
     """True where other children ran beside: such figures stay out of performance comparisons."""
 

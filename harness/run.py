@@ -28,7 +28,7 @@ from harness.no_device import NoDeviceError
 from harness.pool import Ended, Pool, Send, Work
 from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, PlannedType, Shard
 from harness.run_words import what_to_run
-from harness.selection import add_selection_arguments
+from harness.selection import add_selection_arguments, add_variants_argument, variants_from
 
 _OUTCOME_OF_DEATH: dict[str, Outcome] = {
     "exit": "crashed",
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="children at a time (0: one per core; at full scale and with real weights one, which has all cores)",
     )  # fmt: skip
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell, in place of the plan's")
+    add_variants_argument(parser)
     parser.add_argument("--resume", action="store_true", help="keep the cells that are there; measure the others")
     parser.add_argument(
         "--allow-no-device", action="store_true", help="exit code 0, and not 3, where the backend's device is missing"
@@ -62,6 +63,8 @@ def main(options: argparse.Namespace) -> int:
     execution = plan.backends[shard.backend]
     if options.timeout is not None:
         execution = execution.model_copy(update={"timeout_seconds": _positive(options.timeout, "--timeout")})
+    if names := variants_from(options, execution.runtime):
+        execution = execution.model_copy(update={"variants": names})
     if options.jobs < 0:
         raise UsageError(f"--jobs is {options.jobs}: it must be 0 or more")
     signal.signal(signal.SIGTERM, _interrupt)  # what a stopped container gets: the clean way out, as for Ctrl-C

@@ -6,12 +6,12 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Final, get_args
 
 from harness.catalog import DOMAINS, Catalog, plain
-from harness.errors import suggest
+from harness.errors import UsageError, suggest
 from harness.matrix import Matrix
-from harness.records import Scale
+from harness.records import RuntimeName, Scale, VariantName
 from harness.weights import SYNTHETIC, Found
 
 
@@ -213,3 +213,27 @@ def shard_count(selection: Selection) -> tuple[int, list[str]]:
     if selection.shards is not None and selection.shards != of:
         mistakes.append(f"--shard {selection.shard} and --shards {selection.shards} disagree")
     return of, mistakes
+
+
+# --- other ways to run --------------------------------------------------------------------------------
+
+VARIANTS: Final = get_args(VariantName)
+
+
+def add_variants_argument(parser: argparse._ActionsContainer) -> None:
+    """The option that asks for other ways to run each checkpoint besides: shared by ``run`` and ``launch``."""
+    parser.add_argument(
+        "--variants", action="append", metavar="A,B",
+        help=f"measure these besides, with the error that each costs and the time it saves: {', '.join(VARIANTS)}",
+    )  # fmt: skip
+
+
+def variants_from(options: argparse.Namespace, runtime: RuntimeName) -> tuple[VariantName, ...]:
+    """The variants that were asked for; ``UsageError`` for what is none, and where the runtime has none."""
+    given = words(options.variants)
+    mistakes = _unknown("--variants: no variant", given, VARIANTS)
+    if given and runtime != "torch":
+        mistakes.append(f"--variants: these are ways to run PyTorch, and the runtime is {runtime}")
+    if mistakes:
+        raise UsageError("nothing was started", mistakes=mistakes)
+    return tuple(one for one in VARIANTS if one in given)

@@ -66,7 +66,7 @@ def run_cell(draft: Draft, execution: Execution, source: Source, scratch: Path, 
         return fault_of(error) is not None
     else:
         draft.finish("passed")
-        return False
+        return draft.device_failed
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

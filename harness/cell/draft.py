@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from harness.records import Api, Cell, Comparison, Failure, Metrics, Outcome, PlannedType, Proof, Stage
+from harness.records import Api, Cell, Comparison, Failure, Latency, Metrics, Outcome, PlannedType, Proof, Stage
 
 Send = Callable[[Cell, bool], None]
 """Hands a cell to the parent; True says that it is final."""
@@ -33,6 +33,8 @@ class Draft:
         self.stage: Stage = "start"
         self.task: str | None = None
         self.output_summary: str | None = None
+        self.device_failed = False
+        """In a way that leaves nothing for the next cell to run on in this process."""
 
     def enter(self, stage: Stage) -> None:
         """Say which stage begins, before it does: a killed child then shows where it was."""
@@ -42,6 +44,12 @@ class Draft:
     def measured(self, **figures: Any) -> None:
         """Figures of ``Metrics``, where they were truly measured."""
         self._metrics |= figures
+
+    @property
+    def latency(self) -> Latency | None:
+        """The steady latency, once it is measured."""
+        found: Latency | None = self._metrics.get("latency")
+        return found
 
     def compared(self, **findings: Any) -> None:
         """Fields of ``Comparison``; it is part of the cell once all that it requires is there."""

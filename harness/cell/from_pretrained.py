@@ -17,8 +17,9 @@ from harness.cell.source import Source
 from harness.cell.speed import measure_forward
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.inputs import Inputs
+from harness.cell.synthesis.ladder import Prepared
 from harness.cell.task_table import Task
-from harness.records import Execution
+from harness.records import Execution, Variant
 
 
 def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabotage: Sabotage) -> None:
@@ -78,6 +79,23 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
     measure_forward(draft, source, prepared, loaded, task)
     draft.measured(**measure.memory(), **loaded.figures())
     draft.proved(**loaded.executed())
+    if execution.variants:
+        _measure_variants(draft, execution, loaded, prepared)
+
+
+def _measure_variants(draft: Draft, execution: Execution, loaded: Loaded, prepared: Prepared) -> None:
+    """The ways to run it that were asked for besides; the cell has passed already."""
+    from harness.cell.executors.variants import measure_variants
+
+    assert draft.latency is not None  # noqa: S101 -- the stage before has measured it
+    told: list[Variant] = []
+    checkpoint, values, reference = prepared.checkpoint, prepared.inputs.values, prepared.reference
+    try:
+        for variant in measure_variants(execution, loaded, checkpoint, values, reference, draft.latency):
+            told.append(variant)  # noqa: PERF402 -- what was told before an error counts
+    except Exception:  # noqa: BLE001 -- the device failed, as the last variant says
+        draft.device_failed = True
+    draft.measured(variants=tuple(told))
 
 
 def check_tokens(draft: Draft, source: Source, checkpoint: Checkpoint, loaded: Loaded, inputs: Inputs) -> None:
