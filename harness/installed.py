@@ -21,7 +21,7 @@ from harness.records import Domain
 
 INSTALLED: Final = "installed"
 # What a child and its parent import besides torch and transformers.
-_NEEDED: Final = ("torch", "transformers", "pydantic", "psutil")
+_NEEDED: Final = ("torch", "transformers", "pydantic", "psutil", "junit_xml")
 _ASK: Final = f"import importlib.util as u; print(','.join(n for n in {_NEEDED!r} if u.find_spec(n) is None))"
 _ANSWER_SECONDS: Final = 600
 
@@ -72,7 +72,7 @@ def found_in(python: Path, known: Iterable[str]) -> tuple[str, dict[str, Domain 
 
 
 def _run(python: Path, words: list[str], given: str) -> str:
-    settings = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    settings = {**os.environ, "PYTHONPATH": path_with_own(), "HF_HUB_OFFLINE": "1"}
     try:
         done = subprocess.run(
             [python, *words], input=given, capture_output=True, text=True, env=settings, timeout=_ANSWER_SECONDS,
@@ -83,6 +83,11 @@ def _run(python: Path, words: list[str], given: str) -> str:
     if done.returncode:
         raise EnvironmentBrokenError(f"{python} cannot be asked what it has:\n{done.stderr.strip()[-1500:]}")
     return done.stdout
+
+
+def path_with_own() -> str:
+    """PYTHONPATH as the user has it, with the harness before it: some keep packages there."""
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 
 def python_of_the_user(given: str | None) -> Path:

@@ -35,7 +35,13 @@ from harness.installed import INSTALLED, python_of_the_user, with_installed
 from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
 from harness.plan import Selection, make_plan, pick_shards, read_plan, write_plan
 from harness.records import Plan, Shard
-from harness.selection import add_selection_arguments, add_variants_argument, selection_from, variants_from
+from harness.selection import (
+    add_budget_argument,
+    add_selection_arguments,
+    add_variants_argument,
+    selection_from,
+    variants_from,
+)
 from harness.terminal import say, say_loudly, size
 
 PLAN_FILE: Final = "plan.json"
@@ -58,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --stack installed: the Python whose packages are run; default: the first on the path",
     )  # fmt: skip
     group.add_argument("--jobs", type=int, metavar="N", help="children at a time (0: one per core)")
+    add_budget_argument(group)
     add_variants_argument(group)
     group.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell")
     group.add_argument(
@@ -173,16 +180,16 @@ def _run_words(options: argparse.Namespace, matrix: Matrix) -> tuple[str, ...]:
             parse_gpus(options.gpus)
         except ValueError as error:
             mistakes.append(f"--gpus: {error}, not {options.gpus!r}")
-    if options.timeout is not None and not options.timeout > 0:
-        mistakes.append(f"--timeout: {options.timeout:g} is not more than 0")
+    seconds = {f"--{name}": value for name in ("timeout", "budget") if (value := getattr(options, name)) is not None}
+    mistakes += [f"{option}: {value:g} is not more than 0" for option, value in seconds.items() if not value > 0]
     if mistakes:
         raise UsageError("nothing was started", mistakes=mistakes)
     jobs = matrix.defaults.jobs if options.jobs is None else options.jobs
-    timeout = () if options.timeout is None else ("--timeout", f"{options.timeout:g}")
+    limits = [word for option, value in seconds.items() for word in (option, f"{value:g}")]
     flags = [f"--{name}" for name in ("resume", "allow-no-device") if getattr(options, name.replace("-", "_"))]
     names = variants_from(options, matrix.backends[options.backend].runtime)
     variants = ("--variants", ",".join(names)) if names else ()
-    return ("--jobs", str(jobs), *timeout, *variants, *flags)
+    return ("--jobs", str(jobs), *limits, *variants, *flags)
 
 
 def _check_same_plan(plan: Plan, folders: Sequence[Path]) -> None:

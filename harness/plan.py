@@ -197,9 +197,11 @@ def _shards(
 ) -> Iterable[Shard]:
     """The backend's types in ``count`` parts of about equal duration, a shard for each stack in a part."""
     parts = balanced({name: catalog.expected_seconds(name) for name in model_types}, count)
+    baseline = set(catalog.lists["baseline"])
     for stack in stacks:
         for index, part in enumerate(parts, start=1):
             here = [name for name in part if _stack_of(catalog, stacks, name) == stack]
+            here.sort(key=lambda name: name not in baseline)  # it comes first where there is no time for all
             if here:  # a part may hold nothing of a stack that few types need
                 yield Shard(
                     id=f"{backend}/{stack}/{index}of{count}",

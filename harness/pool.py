@@ -96,12 +96,18 @@ class Pool:
         self._children: list[_Child] = []
         self._selector = selectors.DefaultSelector()
         self._queue: deque[Work] = deque()
+        self._next_look = 0.0
 
-    def run(self, work: Iterable[Work]) -> Iterator[Ended]:
-        """Every cell of the work, as it ends. A child that died leaves its other cells to a new child."""
+    def run(self, work: Iterable[Work], until: float = float("inf")) -> Iterator[Ended]:
+        """Every cell of the work, as it ends. A child that died leaves its other cells to a new child.
+
+        ``until``: the monotonic clock's time from which no child is started any more; those that run may end.
+        """
         self._queue = deque(work)
         try:
             while self._queue or self._children:
+                if time.monotonic() >= until:
+                    self._queue.clear()
                 while self._queue and len(self._children) < self._jobs:
                     self._start(self._queue.popleft())
                 yield from self._next_events()
@@ -162,18 +168,22 @@ class Pool:
 
     def _next_events(self) -> Iterator[Ended]:
         now = time.monotonic()
-        wait = min([MEMORY_LOOK_SECONDS, *(child.deadline - now for child in self._children)])
+        wait = min([self._next_look, *(child.deadline for child in self._children)]) - now
         for key, _ in self._selector.select(max(0.0, wait)):
             child: _Child = key.data
             if key.fd == child.pipe:
                 yield from self._listen(child)
+        # A look walks through all of a child's pages: not with every word that one of many children says.
+        look = time.monotonic() >= self._next_look
+        if look:
+            self._next_look = time.monotonic() + MEMORY_LOOK_SECONDS
         for child in list(self._children):
             if os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 yield from self._listen(child)
                 yield from self._bury(child)
             elif time.monotonic() >= child.deadline:
                 self._kill(child, "timeout")
-            elif _private_bytes(child.pid) > child.work.memory_bytes:
+            elif look and _holds_more(child.pid, child.work.memory_bytes):
                 self._kill(child, "memory")
 
     def _listen(self, child: _Child) -> Iterator[Ended]:
@@ -245,12 +255,14 @@ class Pool:
             self._forget(child)
 
 
-def _private_bytes(pid: int) -> int:
-    """The child's own memory, without what it shares with the parent; 0 for one that has just died."""
+def _holds_more(pid: int, limit: int) -> bool:
+    """Whether the child's own memory, without what it shares with the parent, is above the limit."""
     try:
-        return int(psutil.Process(pid).memory_full_info().uss)
-    except psutil.Error:
-        return 0
+        process = psutil.Process(pid)
+        # All that is resident is counted by the kernel anyway; what of it is private is only asked where it matters.
+        return process.memory_info().rss > limit and process.memory_full_info().uss > limit
+    except psutil.Error:  # it has just died
+        return False
 
 
 def _oom_kills() -> int:

@@ -25,16 +25,18 @@ __all__ = [
 RESULTS_FILE: Final = "results.jsonl"
 METRICS_FILE: Final = "metrics.json"
 _SLOWEST: Final = 10
-# What blames the machine is measured again when a run is taken up.
+# What blames the machine is measured again when a run is taken up, and what its time did not reach.
 _MEASURED_AGAIN: Final = frozenset({"environment", "no-device"})
+OUT_OF_TIME: Final = "no time was left for it"
+"""How the reason of a cell begins that was ``not-selected`` since ``--budget`` was spent."""
 
 
 def resume(path: Path, header: Header) -> tuple[Cell, ...]:
     """The cells that are measured already; the file is left ready for more lines after them.
 
-    Gone from the file are its footer, a torn or invalid line, and cells that blame the machine. ``()`` where
-    nothing is to be kept: the file is then to be written anew, with its header. Raises ``UsageError`` where the
-    file is of another plan, shard or environment, before anything is changed.
+    Gone from the file are its footer, a torn or invalid line, and cells that blame the machine or were not come to.
+    ``()`` where nothing is to be kept: the file is then to be written anew, with its header. Raises ``UsageError``
+    where the file is of another plan, shard or environment, before anything is changed.
     """
     if not path.is_file() or path.stat().st_size == 0:
         return ()
@@ -47,12 +49,16 @@ def resume(path: Path, header: Header) -> tuple[Cell, ...]:
             )
         return ()  # the header itself was torn
     _check_same(path, found.header, header)
-    kept = tuple(cell for cell in found.cells if cell.outcome not in _MEASURED_AGAIN and _belongs(cell, header))
+    kept = tuple(cell for cell in found.cells if not _again(cell) and _belongs(cell, header))
     if found.void or not kept:
         return ()
     lines = "".join(to_json_line(one) + "\n" for one in (found.header, *found.canaries, *kept))
     write_atomically(path, lines)
     return kept
+
+
+def _again(cell: Cell) -> bool:
+    return cell.outcome in _MEASURED_AGAIN or (cell.outcome == "not-selected" and cell.reason.startswith(OUT_OF_TIME))
 
 
 def _belongs(cell: Cell, header: Header) -> bool:

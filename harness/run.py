@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +28,7 @@ from harness.no_device import NoDeviceError
 from harness.pool import Ended, Pool, Send, Work
 from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, PlannedType, Shard
 from harness.run_words import what_to_run
-from harness.selection import add_selection_arguments, add_variants_argument, variants_from
+from harness.selection import add_budget_argument, add_selection_arguments, add_variants_argument, variants_from
 
 _OUTCOME_OF_DEATH: dict[str, Outcome] = {
     "exit": "crashed",
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="children at a time (0: one per core; at full scale and with real weights one, which has all cores)",
     )  # fmt: skip
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for a cell, in place of the plan's")
+    add_budget_argument(parser)
     add_variants_argument(parser)
     parser.add_argument("--resume", action="store_true", help="keep the cells that are there; measure the others")
     parser.add_argument(
@@ -65,6 +66,7 @@ def main(options: argparse.Namespace) -> int:
         execution = execution.model_copy(update={"timeout_seconds": _positive(options.timeout, "--timeout")})
     if names := variants_from(options, execution.runtime):
         execution = execution.model_copy(update={"variants": names})
+    budget = None if options.budget is None else _positive(options.budget, "--budget")
     if options.jobs < 0:
         raise UsageError(f"--jobs is {options.jobs}: it must be 0 or more")
     signal.signal(signal.SIGTERM, _interrupt)  # what a stopped container gets: the clean way out, as for Ctrl-C
@@ -75,7 +77,7 @@ def main(options: argparse.Namespace) -> int:
     # Scratch space first: a machine without any is to be told before minutes are spent.
     tempfile.gettempdir()
     jobs = options.jobs or (usable_cores() if plan.scale == "tiny" else 1)
-    run = _Run(plan, shard, execution, jobs, out, folder)
+    run = _Run(plan, shard, execution, jobs, out, folder, budget)
     code = run.measure(resume=options.resume)
     return EXIT_FINE if run.no_device and options.allow_no_device else code
 
@@ -84,7 +86,14 @@ class _Run:
     """One shard, from its header to its footer."""
 
     def __init__(
-        self, plan: Plan, shard: Shard, execution: Execution, jobs: int, out: Path, folder: Path | None = None
+        self,
+        plan: Plan,
+        shard: Shard,
+        execution: Execution,
+        jobs: int,
+        out: Path,
+        folder: Path | None = None,
+        budget: float | None = None,
     ) -> None:
         self.plan, self.shard, self.execution, self.jobs, self.out = plan, shard, execution, jobs, out
         self.folder = folder
@@ -92,6 +101,8 @@ class _Run:
         # Many small children side by side have a thread each; where one runs alone, its figures are those of all cores.
         self.threads = 1 if plan.scale == "tiny" else max(1, usable_cores() // jobs)
         self.started = time.monotonic()
+        self.budget = budget
+        """Seconds of this run after which no further type is begun."""
         self.no_device: str | None = None
         self.trouble: str | None = None
         """Why the real weights could not be had, where that is the machine's or the hub's fault."""
@@ -174,6 +185,9 @@ class _Run:
             yield from self._not_measured("environment", self.trouble)
         else:
             yield from self._run_cells()
+            if self.budget is not None:
+                reason = f"{results.OUT_OF_TIME} of the {self.budget:g} s of --budget; --resume goes on with it"
+                yield from self._not_measured("not-selected", reason)
 
     def _not_measured(self, outcome: Outcome, reason: str) -> Iterator[Cell]:
         """A cell for all that is still to be measured, so that nothing vanishes; nothing runs elsewhere instead."""
@@ -230,13 +244,18 @@ class _Run:
         work = []
         for cell in self._unavailable(done):
             yield self._told(cell)
-        # The longest first: what comes last should be short, so that the children end together.
-        for planned in sorted(self.shard.types, key=lambda one: (-one.expected_seconds, one.model_type)):
+        types: Sequence[PlannedType] = self.shard.types
+        if self.budget is None:
+            # The longest first: what comes last should be short, so that the children end together. With a budget
+            # the plan's order holds, which begins with what most people ask for.
+            types = sorted(types, key=lambda one: (-one.expected_seconds, one.model_type))
+        for planned in types:
             apis = tuple(api for api in self.plan.apis if (planned.model_type, api) not in done)
             if apis and planned.unavailable is None:
                 limits = self.execution
                 work.append(Work(planned, apis, limits.timeout_seconds, limits.child_memory_bytes))
-        for ended in Pool(self.jobs, self._perform, self._unheard).run(work):
+        until = self.started + (float("inf") if self.budget is None else self.budget)
+        for ended in Pool(self.jobs, self._perform, self._unheard).run(work, until):
             yield self._told(self._cell(ended))
 
     def _told(self, cell: Cell) -> Cell:

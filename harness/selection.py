@@ -215,9 +215,17 @@ def shard_count(selection: Selection) -> tuple[int, list[str]]:
     return of, mistakes
 
 
-# --- other ways to run --------------------------------------------------------------------------------
+# --- how it is run --------------------------------------------------------------------------------
 
 VARIANTS: Final = get_args(VariantName)
+
+
+def add_budget_argument(parser: argparse._ActionsContainer) -> None:
+    """The option that ends a run in time: shared by ``run`` and ``launch``."""
+    parser.add_argument(
+        "--budget", type=float, metavar="S",
+        help="begin no further type after these seconds of a shard; the list 'baseline' is first, --resume goes on",
+    )  # fmt: skip
 
 
 def add_variants_argument(parser: argparse._ActionsContainer) -> None:

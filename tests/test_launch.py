@@ -190,6 +190,8 @@ def test_a_plan_file_that_is_none_is_told(engine: Stand, tmp_path: Path, capsys:
         ("cpu", "--shard", "3/2"),
         ("cpu", "--jobs", "-1"),
         ("cpu", "--timeout", "0"),
+        ("cpu", "--budget", "-5"),
+        ("cuda", "--variants", "float8"),
         ("cpu", "--gpus", "all"),
         ("cuda", "--gpus", "some"),
         ("cpu", "--torch-build", "rocm"),

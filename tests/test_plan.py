@@ -131,6 +131,12 @@ def test_a_type_is_planned_once_on_the_newest_stack_that_has_it() -> None:
     }
 
 
+def test_the_baseline_is_first_where_there_is_no_time_for_all() -> None:
+    (types,) = (shard.model_types for shard in planned("--list", "all", "--stack", "current").shards)
+    baseline = set(CATALOG.lists["baseline"])
+    assert set(types[: len(baseline)]) == baseline
+
+
 def test_a_stack_can_be_chosen() -> None:
     matrix, catalog = two_stacks()
     plan = make_plan(matrix, catalog, selection("--types", "bert,graphormer", "--stack", "older"))

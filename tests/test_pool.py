@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.pool import Ended, Pool, Send, Work
+from harness.pool import Ended, Pool, Send, Work, _holds_more
 from harness.records import Api, Cell, PlannedType
 
 MIB = 2**20
@@ -141,6 +141,35 @@ def test_a_flood_of_output_neither_blocks_the_child_nor_fills_the_record() -> No
     [ended] = run(perform, work())
     assert ended.log.endswith("the end\n")
     assert len(ended.log) < 20_000
+
+
+def test_no_child_is_started_once_the_time_is_spent_and_those_that_run_may_end() -> None:
+    def perform(_work: Work, _scratch: Path, send: Send) -> None:
+        time.sleep(0.5)
+        send(cell(), True)
+
+    pool = Pool(2, perform, lambda _work, api: cell(api, outcome="crashed"))
+    ended = list(pool.run([work()] * 5, until=time.monotonic() + 0.3))
+    assert [one.cell.outcome for one in ended] == ["passed"] * 2
+    assert list(pool.run([work()], until=time.monotonic())) == []
+
+
+def test_a_word_from_one_child_is_no_reason_to_look_at_the_memory_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def look(pid: int, limit: int) -> bool:
+        looks.append(pid)
+        return _holds_more(pid, limit)
+
+    def perform(_work: Work, _scratch: Path, send: Send) -> None:
+        for _ in range(40):
+            send(cell(stage="load"), False)
+            time.sleep(0.01)
+        send(cell(), True)
+
+    monkeypatch.setattr("harness.pool._holds_more", look)
+    run(perform, *[work()] * 4, jobs=4)
+    assert 4 <= len(looks) <= 12
 
 
 def test_what_a_child_started_dies_with_it() -> None:

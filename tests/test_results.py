@@ -10,7 +10,7 @@ import miniatures as mini
 from harness import ROOT
 from harness.errors import UsageError
 from harness.records import Header
-from harness.results import resume, write_atomically, write_metrics
+from harness.results import OUT_OF_TIME, resume, write_atomically, write_metrics
 from harness.schema import schema
 from harness.stream import read_results
 
@@ -38,6 +38,16 @@ def test_cells_that_blame_the_machine_are_measured_again(tmp_path: Path) -> None
     path = mini.write(tmp_path, mini.whole(PLAN, None, broken))
     assert broken.key not in {cell.key for cell in resume(path, HEADER)}
     assert broken.key not in {cell.key for cell in read_results(path).cells}
+
+
+def test_cells_that_no_time_was_left_for_are_measured_when_the_run_is_taken_up_and_those_over_the_cap_are_not(
+    tmp_path: Path,
+) -> None:
+    left = mini.cell("bert", "pipeline", "not-selected", reason=f"{OUT_OF_TIME} of the 9 s of --budget")
+    large = mini.cell("gpt2", "pipeline", "not-selected", reason="7,000,000,000 parameters")
+    kept = {cell.key for cell in resume(mini.write(tmp_path, mini.whole(PLAN, None, left, large)), HEADER)}
+    assert left.key not in kept
+    assert large.key in kept
 
 
 def test_a_void_run_is_not_taken_up(tmp_path: Path) -> None:

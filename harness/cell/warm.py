@@ -7,8 +7,12 @@ fork would lose: torch is held to one thread, and no device other than the CPU i
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from harness.errors import EnvironmentBrokenError
+
+_CUDA_DEVICE: Final = "/dev/nvidia-uvm"
+"""Opened by whatever starts CUDA, and not by what only counts GPUs."""
 
 
 def warm() -> None:
@@ -34,5 +38,11 @@ def warm() -> None:
         checkpoint = synthesise("bert", task_for("bert", None), None, Path(folder))
         loaded = checkpoint.loader.from_pretrained(folder)
         call(loaded, make_inputs(loaded, None).values)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized() or _has_opened(_CUDA_DEVICE):
         raise EnvironmentBrokenError("an import opened the GPU before any child was forked: no child could use it")
+
+
+def _has_opened(file: str) -> bool:
+    """Whether this process has the file open, whichever library did it."""
+    opened = Path("/proc/self/fd")
+    return opened.is_dir() and any(os.path.realpath(one) == file for one in opened.iterdir())

@@ -19,6 +19,7 @@ from harness.engine.runtime import Ended, Job, Runtime, variables
 from harness.engine.signals import end_with_parent
 from harness.engine.torch_build import choose_torch_build
 from harness.errors import EnvironmentBrokenError
+from harness.installed import path_with_own
 from harness.matrix import TorchBuild
 from harness.records import EngineName
 from harness.terminal import say, size
@@ -157,6 +158,7 @@ class Environment:
             }
             settings.pop("HARNESS_IMAGE", None)
             if self.torch is None:  # what the user installed with pip --user lies in the home that is not shown
+                settings["PYTHONPATH"] = path_with_own()
                 settings.setdefault("PYTHONUSERBASE", str(Path("~/.local").expanduser()))
             if job.gpus and (visible := job.gpus.visible):
                 settings["CUDA_VISIBLE_DEVICES"] = visible

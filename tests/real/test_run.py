@@ -132,6 +132,18 @@ def test_a_run_that_was_killed_is_taken_up_where_it_stood(tmp_path: Path) -> Non
     assert read_results(results).problems == ()
 
 
+def test_what_a_budget_leaves_out_is_told_and_measured_when_the_run_is_taken_up(tmp_path: Path) -> None:
+    plan = plan_of("bert", "gpt2")
+    assert measure(tmp_path, plan, "--budget", "0.001") == 0
+    left = cells_of(tmp_path)
+    assert len(left) == 4
+    assert all(cell.outcome == "not-selected" and "0.001 s of --budget" in cell.reason for cell in left.values())
+    assert measure(tmp_path, plan, "--resume") == 0
+    found = read_results(tmp_path / "results.jsonl")
+    assert found.problems == ()
+    assert [cell.outcome for cell in found.cells] == ["passed"] * 4
+
+
 def test_ctrl_c_ends_with_130_and_leaves_what_was_measured(tmp_path: Path) -> None:
     plan = plan_of("whisper", "bert")
     (tmp_path / "plan.json").write_text(plan.to_json())
