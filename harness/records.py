@@ -357,6 +357,12 @@ class Metrics(Record):
     """Of turning the model into the runtime's own form, where it has one."""
     compile_seconds: float | None = None
     """Of compiling for the device, where the runtime does."""
+    converted_bytes: int | None = None
+    """Of the model in the runtime's own form."""
+    eager_latency: Latency | None = None
+    """Of the same call of the reference in eager PyTorch, in the same process."""
+    speedup: float | None = None
+    """Eager PyTorch's median latency over the runtime's."""
     first_inference_seconds: float | None = None
     latency: Latency | None = None
     """Of one forward pass (``from_pretrained``) or one whole call (``pipeline``)."""
@@ -413,6 +419,10 @@ class Comparison(Record):
     """Greedy tokens against the reference's, where the type generates."""
     answer_equal: bool | None = None
     """The pipeline's answer against one worked out by hand from a direct call, for the tasks that have such a check."""
+    other_shapes: dict[str, float] = {}
+    """Inputs of another length or batch: the worst difference from the reference, relative to max|reference|."""
+    fixed_shape: str | None = None
+    """Why inputs of another shape need a conversion of their own, where they do."""
     effects: dict[str, float] = {}
     """By input: how much a second, different value changed the output, relative to max|output|."""
     not_comparable: str | None = None
@@ -437,10 +447,32 @@ class Proof(Record):
     """The runtime's own word for where it executed."""
     executions: int | None = None
     """How often the runtime itself ran the model, where it counts: beside a fallback, only this tells."""
+    outside: dict[str, int] | None = None
+    """The operations that PyTorch computed beside the runtime in one call, views and copies left aside."""
+    eager_operations: int | None = None
+    """How many PyTorch computes in the same call where it does all by itself."""
+    not_returned: tuple[str, ...] = ()
+    """Outputs of the reference that the runtime's own class does not give."""
     synthesis: str | None = None
     """The way of the generic ladder that made the model and its inputs: ``constant, signature``."""
     not_fed: tuple[str, ...] = ()
     """Arguments of ``forward`` for a modality that this cell did not feed."""
+
+
+class Attempt(Record):
+    """One route by which a runtime tried to take a model, and why it did not come to pass."""
+
+    route: str
+    repairs: tuple[str, ...] = ()
+    """What was changed in the libraries or the model for this attempt."""
+    stage: Stage
+    outcome: Outcome
+    error_class: str
+    message: str
+    frame: str | None = None
+    operators: tuple[str, ...] = ()
+    """Those that the converter has no rule for."""
+    seconds: float
 
 
 class Cell(Record):
@@ -460,6 +492,10 @@ class Cell(Record):
     reason: str = ""
     repairs: tuple[str, ...] = ()
     """What we changed in the libraries or the model to make it run; empty: as shipped."""
+    route: str | None = None
+    """Which of the runtime's routes passed, where it has several."""
+    attempts: tuple[Attempt, ...] = ()
+    """The routes that were tried before it, and did not pass."""
     failure: Failure | None = None
     metrics: Metrics = Metrics()
     comparison: Comparison | None = None

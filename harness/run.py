@@ -122,7 +122,7 @@ class _Run:
             self._fetch()
             from harness.cell.warm import warm  # after the download: what it imports is told to stay offline
 
-            warm()
+            warm(self.execution.runtime)
         import_seconds = time.monotonic() - self.started
         _say(f"ready after {import_seconds:.1f} s")
         header = header.model_copy(update={"environment": self._with_device(environment)})

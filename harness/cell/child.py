@@ -9,6 +9,7 @@ import torch
 
 from harness.cell import from_pretrained, measure, pipelines
 from harness.cell.draft import Draft, Send
+from harness.cell.executors import UnsupportedError
 from harness.cell.outputs import MismatchError
 from harness.cell.sabotage import SABOTAGES, Sabotage
 from harness.cell.source import Source
@@ -16,6 +17,7 @@ from harness.cell.synthesis.checkpoint import NotSelectedError
 from harness.cell.tasks import NoSuchTaskError
 from harness.device_faults import fault_of
 from harness.diagnose import diagnose
+from harness.no_device import NoDeviceError
 from harness.pool import Work
 from harness.records import Api, Execution, Outcome, Shard
 
@@ -60,7 +62,7 @@ def run_cell(draft: Draft, execution: Execution, source: Source, scratch: Path, 
         _APIS[draft.api](draft, execution, source, folder, sabotage)
     except Exception as error:  # noqa: BLE001 -- this is the boundary: what a model raises is its verdict
         outcome = outcome_of(error)
-        reason = str(error) if isinstance(error, _VERDICTS) else ""
+        reason = str(error) if isinstance(error, tuple(_VERDICTS)) else ""
         failure = None if outcome in ("not-applicable", "not-selected") else diagnose(error, stage=draft.stage)
         draft.finish(outcome, reason or (failure.message if failure else ""), failure)
         return fault_of(error) is not None
@@ -71,20 +73,24 @@ def run_cell(draft: Draft, execution: Execution, source: Source, scratch: Path, 
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_VERDICTS = (MismatchError, NoSuchTaskError, NotSelectedError)
+_VERDICTS: dict[type[Exception], Outcome] = {
+    MismatchError: "mismatch",
+    NoSuchTaskError: "not-applicable",
+    NotSelectedError: "not-selected",
+    NoDeviceError: "no-device",
+    UnsupportedError: "unsupported",
+}
+"""The errors that are verdicts, whose message is the reason."""
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """The outcome that an exception stands for."""
-    if not isinstance(error, _VERDICTS) and (fault := fault_of(error)):
+    for verdict, outcome in _VERDICTS.items():
+        if isinstance(error, verdict):
+            return outcome
+    if fault := fault_of(error):
         return fault.outcome
     match error:
-        case MismatchError():
-            return "mismatch"
-        case NoSuchTaskError():
-            return "not-applicable"
-        case NotSelectedError():
-            return "not-selected"
         case ImportError():  # transformers raises it for an optional package, with the name of the package
             return "missing-dependency"
         case MemoryError() | torch.OutOfMemoryError():

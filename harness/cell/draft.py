@@ -8,7 +8,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from harness.records import Api, Cell, Comparison, Failure, Latency, Metrics, Outcome, PlannedType, Proof, Stage
+from harness.records import (
+    Api,
+    Attempt,
+    Cell,
+    Comparison,
+    Failure,
+    Latency,
+    Metrics,
+    Outcome,
+    PlannedType,
+    Proof,
+    Stage,
+)
 
 Send = Callable[[Cell, bool], None]
 """Hands a cell to the parent; True says that it is final."""
@@ -35,6 +47,9 @@ class Draft:
         self.output_summary: str | None = None
         self.device_failed = False
         """In a way that leaves nothing for the next cell to run on in this process."""
+        self.route: str | None = None
+        self.repairs: tuple[str, ...] = ()
+        self.attempts: list[Attempt] = []
 
     def enter(self, stage: Stage) -> None:
         """Say which stage begins, before it does: a killed child then shows where it was."""
@@ -44,6 +59,9 @@ class Draft:
     def measured(self, **figures: Any) -> None:
         """Figures of ``Metrics``, where they were truly measured."""
         self._metrics |= figures
+        eager, here = self._metrics.get("eager_latency"), self._metrics.get("latency")
+        if eager is not None and here is not None:
+            self._metrics["speedup"] = eager.p50 / here.p50
 
     @property
     def latency(self) -> Latency | None:
@@ -76,6 +94,9 @@ class Draft:
             outcome=outcome,
             stage=self.stage,
             reason=reason,
+            repairs=self.repairs,
+            route=self.route,
+            attempts=tuple(self.attempts),
             failure=failure,
             metrics=Metrics(**self._metrics),
             comparison=Comparison(**self._comparison) if _complete(Comparison, self._comparison) else None,

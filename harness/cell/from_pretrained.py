@@ -40,7 +40,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
         checkpoint_bytes=checkpoint.size,
     )
 
-    loaded = executor_for(execution).load(draft, checkpoint, inputs, method)
+    loaded = executor_for(execution).load(draft, checkpoint, inputs, task, method)
     draft.proved(inputs_sha256=inputs.digest, synthesis=prepared.way, not_fed=inputs.not_fed, **loaded.proof())
 
     draft.enter("first inference")
@@ -63,7 +63,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
         compare.within(compare.differences(first, again), tolerance, "itself, given the same input twice,")
 
     draft.enter("compare")
-    found = compare.differences(reference, first)
+    found = compare.differences(*loaded.comparable(reference, first))
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
     compare.within(found, tolerance, source.reference)
     main = outputs.main_outputs(first, task)

@@ -15,7 +15,7 @@ from harness.cell import compare, measure, outputs, pipeline_output
 from harness.cell.answers import check_answer
 from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
-from harness.cell.executors import executor_for
+from harness.cell.executors import Loaded, executor_for
 from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.recording import recorded
 from harness.cell.sabotage import Sabotage
@@ -43,8 +43,8 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
     )
     sabotage.after_saving(checkpoint)
 
-    pipe, loaded = executor_for(execution).pipeline(draft, checkpoint, task)
-    check_loaded(pipe, checkpoint, processors)
+    pipe, loaded = executor_for(execution).pipeline(draft, checkpoint, task, processors)
+    check_loaded(pipe, loaded, checkpoint, processors)
     call = call_for(task.name, pipe, processors)
 
     draft.enter("first inference")
@@ -78,7 +78,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
 
     draft.enter("compare")
     direct = inside.asked_of(checkpoint.model)
-    found = compare.differences(direct.outputs, inside.outputs)
+    found = compare.differences(*loaded.comparable(direct.outputs, inside.outputs))
     draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
     compare.within(found, tolerance, reference)
     if direct.tokens is not None and inside.tokens is not None:
@@ -124,9 +124,9 @@ def _called(pipe: Any, call: Call, modality: str | None = None) -> Any:
     return pipe(**call.fresh(modality))
 
 
-def check_loaded(pipe: Any, checkpoint: Checkpoint, processors: Processors) -> None:
+def check_loaded(pipe: Any, loaded: Loaded, checkpoint: Checkpoint, processors: Processors) -> None:
     """The pipeline took the weights that were saved, and processors of the classes that were saved."""
-    if tensors_digest(pipe.model.state_dict()) != tensors_digest(checkpoint.model.state_dict()):
+    if loaded.proof()["weights_sha256"] != tensors_digest(checkpoint.model.state_dict()):
         msg = f"the pipeline's {type(pipe.model).__name__} does not hold the weights that were saved"
         raise MismatchError(msg)
     for role, saved in processors.classes.items():

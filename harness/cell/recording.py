@@ -1,7 +1,9 @@
 """What a model was asked inside a pipeline, and what it said: its first forward pass, and its ``generate``."""
 
 import copy
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,11 +64,37 @@ def recorded(model: Any) -> Iterator[Recording]:
             recording.outputs = recording.outputs or said
         return result
 
-    hook = model.register_forward_hook(keep, with_kwargs=True)
     if hasattr(model, "generate"):
         model.generate = generate
     try:
-        yield recording
+        with _heard(model, keep):
+            yield recording
     finally:
-        hook.remove()
         model.__dict__.pop("generate", None)
+
+
+@contextmanager
+def _heard(model: Any, keep: Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]) -> Iterator[None]:
+    """Have ``keep`` told of every forward pass; a runtime's class that is no torch module has no hooks for that."""
+    if hasattr(model, "_forward_hooks"):  # optimum-intel's whisper is a module by its class alone
+        hook = model.register_forward_hook(keep, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+        return
+    forward = model.forward
+    signature = inspect.signature(forward)
+
+    @functools.wraps(forward)  # its signature says which arguments ``generate`` may hand on
+    def told(*positional: Any, **named: Any) -> Any:
+        output = forward(*positional, **named)
+        by_name = dict(zip(signature.parameters, positional, strict=False)) | named
+        keep(model, (), by_name, output)
+        return output
+
+    model.forward = told
+    try:
+        yield
+    finally:
+        del model.forward

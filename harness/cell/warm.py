@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import EnvironmentBrokenError
+from harness.records import RuntimeName
 
 _CUDA_DEVICE: Final = "/dev/nvidia-uvm"
 """Opened by whatever starts CUDA, and not by what only counts GPUs."""
 
 
-def warm() -> None:
-    """Import what every child uses, and take one small model through save and load."""
+def warm(runtime: RuntimeName = "torch") -> None:
+    """Import what every child uses, the runtime's own packages too, and take one small model through save and load."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,12 +29,13 @@ def warm() -> None:
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
 
-    from harness.cell import child  # noqa: F401 -- imports both APIs and everything below them
+    from harness.cell import child, executors  # noqa: F401 -- imports both APIs and everything below them
     from harness.cell.outputs import call
     from harness.cell.synthesis.checkpoint import synthesise
     from harness.cell.synthesis.inputs import make_inputs
     from harness.cell.tasks import task_for
 
+    executors.warm(runtime)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = synthesise("bert", task_for("bert", None), None, Path(folder))
         loaded = checkpoint.loader.from_pretrained(folder)

@@ -16,8 +16,13 @@ from harness.cell.draft import Draft
 from harness.cell.outputs import NEW_TOKENS, Outputs
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.inputs import Inputs
+from harness.cell.synthesis.processors import Processors
 from harness.cell.task_table import Task
 from harness.records import Device, Execution, RuntimeName
+
+
+class UnsupportedError(Exception):
+    """The runtime says itself, by every route, that it cannot take the model."""
 
 
 class Loaded(Protocol):
@@ -29,6 +34,9 @@ class Loaded(Protocol):
 
     def place(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The values where the runtime reads them: done before a call is timed, so that the call alone is."""
+
+    def comparable(self, reference: Outputs, found: Outputs) -> tuple[Outputs, Outputs]:
+        """The reference's outputs and the runtime's as far as both give the same ones."""
 
     def call(self, values: Mapping[str, Any]) -> Outputs:
         """One forward pass; the outputs by name, where the runtime left them."""
@@ -52,15 +60,22 @@ class Loaded(Protocol):
 class Executor(Protocol):
     """A runtime on one device. Its methods enter the stages that they come to (load, export, compile) and time them."""
 
-    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, method: str | None) -> Loaded:
+    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None) -> Loaded:
         """The saved checkpoint, for direct calls with ``inputs``; ``method`` is called in place of ``forward``."""
 
-    def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task) -> tuple[Any, Loaded]:
+    def pipeline(
+        self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors
+    ) -> tuple[Any, Loaded]:
         """A transformers pipeline of the saved folder, and the model in it."""
 
 
-_MODULES: dict[RuntimeName, str] = {"torch": "on_torch"}
-"""Each with a class ``Executor(execution)`` and a function ``device_of(execution)``; imported in children only."""
+_MODULES: dict[RuntimeName, str] = {"torch": "on_torch", "openvino": "on_openvino"}
+"""Each with a class ``Executor(execution)``, and functions ``device_of(execution)`` and ``warm()``."""
+
+
+def warm(runtime: RuntimeName) -> None:
+    """Import what the runtime's children need, in the parent: without touching a device, or compiling anything."""
+    importlib.import_module(f"{__name__}.{_MODULES[runtime]}").warm()
 
 
 def executor_for(execution: Execution) -> Executor:

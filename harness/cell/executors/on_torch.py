@@ -15,9 +15,14 @@ from harness.cell.executors.same_draws import SameDraws
 from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.inputs import Inputs
+from harness.cell.synthesis.processors import Processors
 from harness.cell.task_table import Task
 from harness.no_device import NoDeviceError
 from harness.records import Device, Execution
+
+
+def warm() -> None:
+    """Nothing beyond this module's own imports."""
 
 
 class Executor:
@@ -28,11 +33,11 @@ class Executor:
         if self.device.type == "cuda":
             self.device = cuda.settled(execution)
 
-    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, method: str | None) -> "Loaded":  # noqa: ARG002 -- nothing is traced here
+    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None) -> "Loaded":  # noqa: ARG002 -- nothing is traced here
         """Load, check that every key found its place, and move to the device: its time counts as loading."""
         draft.enter("load")
         with measure.timed() as watch:
-            model, report = _load(checkpoint)
+            model, report = load_with_report(checkpoint)
         check_keys(report, checkpoint.spare)
         own_memory(model)
         loaded = Loaded(model.eval(), self.device, method)
@@ -41,7 +46,7 @@ class Executor:
         draft.measured(load_seconds=watch.seconds + moving.seconds)
         return loaded
 
-    def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task) -> "tuple[Any, Loaded]":
+    def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors) -> "tuple[Any, Loaded]":  # noqa: ARG002 -- likewise
         """``pipeline(task, model=folder)``, as a user calls it."""
         draft.enter("load")
         with measure.timed(self._synchronise) as watch:
@@ -71,6 +76,10 @@ class Loaded:
     def place(self, values: Mapping[str, Any]) -> "Placed":
         """On the model's device."""
         return Placed(outputs.moved(dict(values), self.device))
+
+    def comparable(self, reference: Outputs, found: Outputs) -> tuple[Outputs, Outputs]:
+        """All of them."""
+        return reference, found
 
     def call(self, values: Mapping[str, Any]) -> Outputs:
         """One forward pass; its outputs stay on the device.
@@ -123,7 +132,7 @@ def synchronise(device: torch.device) -> None:
         getattr(torch, device.type).synchronize()
 
 
-def _load(checkpoint: Checkpoint) -> tuple[Any, Any]:
+def load_with_report(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """The model and the report of its keys; a report made here, where the class cannot give one."""
     load = checkpoint.loader.from_pretrained
     try:

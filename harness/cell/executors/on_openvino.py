@@ -1,0 +1,426 @@
+"""OpenVINO: a checkpoint taken to it by the first route that gives the right numbers, the others' errors kept."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import transformers
+
+from harness.cell import compare, measure, outputs
+from harness.cell.digest import tensors_digest
+from harness.cell.draft import Draft
+from harness.cell.executors.on_torch import check_keys, load_with_report
+from harness.cell.openvino import outside, runtime
+from harness.cell.openvino.attempts import Failed, FallbackError, failed, verdict
+from harness.cell.openvino.optimum_route import NotExportedError, class_for
+from harness.cell.openvino.repairs import Repair, mended_attribute, next_repair, repaired
+from harness.cell.openvino.routes import CONVERTING, OPTIMUM, Figures, Route
+from harness.cell.openvino.runtime import COUNT, Runtime
+from harness.cell.openvino.shapes import other_shapes
+from harness.cell.openvino.swapped import Swap
+from harness.cell.outputs import MismatchError, Outputs
+from harness.cell.recording import recorded
+from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
+from harness.cell.synthesis.inputs import Inputs
+from harness.cell.synthesis.processors import Processors
+from harness.cell.synthesis.raw import call_for
+from harness.cell.task_table import Task
+from harness.records import Device, Execution
+
+IN_ITS_PLACE = "compiled forward"
+"""The repair of a pipeline whose own model was given a converted forward pass: pipelines take no compiled model."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was found out about a type's head: the routes that failed, and the one that passed, with its repairs."""
+
+    failures: tuple[Failed, ...] = ()
+    route: str | None = None
+    repairs: tuple[Repair, ...] = ()
+
+
+_KNOWN: dict[tuple[str, str], Known] = {}
+
+
+def warm() -> None:
+    """Import optimum-intel, where the stack has it, and what converts; nothing is compiled here.
+
+    A fork made after a compiled model was deleted in the parent hangs.
+    """
+    import openvino.frontend.pytorch
+    import openvino.tools.ovc  # noqa: F401 -- the converter
+
+    with contextlib.suppress(NotExportedError):
+        class_for("bert", "AutoModelForMaskedLM")
+
+
+def device_of(execution: Execution) -> Device | None:
+    """The device as OpenVINO describes it; the CPU needs no description."""
+    return runtime.device_of(execution.device)
+
+
+class Executor:
+    """OpenVINO on one of its devices."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.runtime: Runtime = runtime.runtime_on(execution.device, {})
+
+    def load(
+        self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None
+    ) -> "Loaded":
+        """The model in memory of OpenVINO, compared with the reference already: a route must give its numbers."""
+        model = self._loaded_eagerly(draft, checkpoint)
+        reference = outputs.call(checkpoint.model, inputs.values, method)
+        tolerance, _ = compare.tolerance_of(draft, self.execution)
+
+        def check(loaded: Loaded) -> None:
+            loaded.first(inputs.values)
+            found = compare.differences(*loaded.comparable(reference, loaded.answer))
+            compare.within(found, tolerance, "the reference")
+            loaded.outside = loaded.computed_outside(inputs.values)
+            loaded.check_outside()
+            loaded.eager = checkpoint.model, dict(inputs.values)
+            _try_other_shapes(loaded, checkpoint, inputs, tolerance, draft)
+            if task.generates:
+                prompts = inputs.generation_values(checkpoint.model)
+                check_tokens(outputs.generate(checkpoint.model, prompts), loaded.generate(prompts))
+
+        loaded = self._first_that_passes(draft, checkpoint, model, method, check)
+        loaded.eager_operations = sum(
+            outside.operations_of(lambda: outputs.call(checkpoint.model, inputs.values, method)).values()
+        )
+        return loaded
+
+    def _loaded_eagerly(self, draft: Draft, checkpoint: Checkpoint) -> Any:
+        """What is converted, with ``from_pretrained``; its keys are checked for all routes, that of optimum-intel too."""
+        draft.enter("load")
+        with measure.timed() as watch:
+            model, report = load_with_report(checkpoint)
+        check_keys(report, checkpoint.spare)
+        own_memory(model)
+        draft.measured(load_seconds=watch.seconds)
+        return model.eval()
+
+    def _first_that_passes(
+        self, draft: Draft, checkpoint: Checkpoint, model: Any, method: str | None, check: Callable[["Loaded"], None]
+    ) -> "Loaded":
+        """Try the routes in order, each as shipped, then with what mends its error; raise the verdict of all of them.
+
+        What the type's first cell has found out about its head, the second need not find out again.
+        """
+        key = (draft.planned.model_type, checkpoint.loader.__name__)
+        known = _KNOWN.setdefault(key, Known())
+        failures: list[Failed] = list(known.failures)
+        draft.attempts = [one.attempt for one in failures]
+        for route in (None, *CONVERTING):
+            name = route.name if route else OPTIMUM
+            if any(one.attempt.route == name for one in failures) and name != known.route:
+                continue
+            repairs: tuple[Repair, ...] = known.repairs if name == known.route else ()
+            while True:
+                started = time.perf_counter()
+                runtime.start_counting()
+                try:
+                    with repaired(model, repairs):
+                        loaded = (
+                            self._by_optimum(draft, checkpoint, model)
+                            if route is None
+                            else self._by_converting(draft, route, model, method, repairs)
+                        )
+                        try:
+                            mended = self._checked(loaded, draft, model, check)
+                        except BaseException:
+                            loaded.undo()
+                            raise
+                except Exception as error:  # noqa: BLE001 -- whatever a route raises, the next is tried, and all are told
+                    told = failed(
+                        name, tuple(one.name for one in repairs), draft.stage, error, time.perf_counter() - started
+                    )
+                    failures.append(told)
+                    draft.attempts.append(told.attempt)
+                    more = next_repair(error, model, repairs) if route else None
+                    if more is None:
+                        break
+                    repairs = (*repairs, more)
+                else:
+                    draft.route, draft.repairs = name, (*(one.name for one in repairs), *mended)
+                    _KNOWN[key] = Known(tuple(failures), name, repairs)
+                    return loaded
+        _KNOWN[key] = Known(tuple(failures))
+        error = verdict(failures)
+        draft.stage = next((one.attempt.stage for one in failures if one.error is error), draft.stage)
+        raise error
+
+    def _checked(
+        self, loaded: "Loaded", draft: Draft, eager: Any, check: Callable[["Loaded"], None]
+    ) -> tuple[str, ...]:
+        """Check it; where optimum-intel's model lacks an attribute that is known, again with that, and say which."""
+        mended: list[str] = []
+        while True:
+            started = time.perf_counter()
+            try:
+                check(loaded)
+            except AttributeError as error:
+                name = mended_attribute(error, loaded.model, eager) if loaded.swap is None else None
+                if name is None or name in mended:
+                    raise
+                seconds = time.perf_counter() - started
+                draft.attempts.append(failed(OPTIMUM, tuple(mended), draft.stage, error, seconds).attempt)
+                mended.append(name)
+            else:
+                return tuple(mended)
+
+    def _by_optimum(self, draft: Draft, checkpoint: Checkpoint, eager: Any) -> "Loaded":
+        """optimum-intel's class for the head, as its users load it."""
+        found = class_for(checkpoint.config.model_type, checkpoint.loader.__name__)
+        figures = Figures()
+        draft.enter("export")
+        with measure.timed() as watch:
+            model = found.from_pretrained(
+                str(checkpoint.folder),
+                export=True,
+                compile=False,
+                load_in_8bit=False,
+                device=self.runtime.device,
+                ov_config=self.runtime.settings,
+            )
+        figures.export_seconds = watch.seconds
+        draft.enter("compile")
+        with measure.timed() as watch:
+            model.compile()
+        figures.compile_seconds = watch.seconds
+        figures.ir_bytes = sum(
+            path.stat().st_size for path in model.model_save_dir.rglob("*") if path.suffix in (".xml", ".bin")
+        )
+        draft.enter("first inference")
+        return Loaded(model, eager, OPTIMUM, None, figures)
+
+    def _by_converting(
+        self, draft: Draft, route: Route, model: Any, method: str | None, repairs: tuple[Repair, ...]
+    ) -> "Loaded":
+        """A converted forward pass in the place of the loaded model's."""
+        figures = Figures()
+
+        def convert(traced: Any) -> Any:
+            stage = draft.stage
+            # Whenever it comes to it, in a generation too: its repairs are needed as long as it may convert.
+            with repaired(model, repairs), torch.no_grad():
+                run = route.convert(traced, self.runtime, figures, draft.enter)
+            draft.enter(stage if stage not in ("load", "export", "compile") else "first inference")
+            return run
+
+        without_cache(model)
+        return Loaded(model, model, route.name, method, figures, swap=Swap(model, convert, method))
+
+    def pipeline(
+        self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors
+    ) -> "tuple[Any, Loaded]":
+        """A pipeline with optimum-intel's model in it; else with a converted forward pass in its own model's place."""
+        draft.enter("load")
+        with measure.timed() as watch:
+            pipe = transformers.pipeline(task.name, model=str(checkpoint.folder))
+        draft.measured(load_seconds=watch.seconds)
+        own_memory(pipe.model)
+        tolerance, _ = compare.tolerance_of(draft, self.execution)
+        made = {}
+
+        def check(loaded: Loaded) -> None:
+            made["pipe"] = pipe if loaded.swap is not None else _pipeline_with(loaded.model, task, pipe)
+            if loaded.swap is not None and getattr(pipe, "generation_config", None) is not None:
+                pipe.generation_config.use_cache = False
+            call = call_for(task.name, made["pipe"], processors)
+            torch.manual_seed(outputs.SEED)
+            with recorded(made["pipe"].model) as inside, loaded.first_timed():
+                made["pipe"](**call.fresh())
+            loaded.check_ran()
+            direct = inside.asked_of(checkpoint.model)
+            found = compare.differences(*loaded.comparable(direct.outputs, inside.outputs))
+            compare.within(found, tolerance, "the reference")
+            if direct.tokens is not None and inside.tokens is not None:
+                check_tokens(direct.tokens, inside.tokens)
+
+        loaded = self._first_that_passes(draft, checkpoint, pipe.model, None, check)
+        if loaded.swap is not None:
+            draft.repairs = (*draft.repairs, IN_ITS_PLACE)
+        return made["pipe"], loaded
+
+
+@dataclass
+class Loaded:
+    """A model that runs on OpenVINO."""
+
+    model: Any
+    """optimum-intel's, or the loaded PyTorch model with a converted forward pass."""
+    weights: Any
+    """The loaded PyTorch model."""
+    route: str
+    method: str | None
+    figures_: Figures
+    swap: Swap | None = None
+    answer: Outputs = field(default_factory=dict)
+    first_seconds: float = 0.0
+    not_returned: tuple[str, ...] = ()
+    outside: dict[str, int] | None = None
+    eager_operations: int | None = None
+    eager: tuple[Any, dict[str, Any]] | None = None
+
+    def place(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """OpenVINO takes host memory."""
+        return values
+
+    def call(self, values: Mapping[str, Any]) -> Outputs:
+        """One forward pass; ``FallbackError`` where OpenVINO ran nothing of it."""
+        before = COUNT.inferences
+        found = outputs.call(self.model, values, self.method)
+        self.check_ran(before)
+        return found
+
+    def check_ran(self, before: int = 0) -> None:
+        """``FallbackError`` where OpenVINO ran nothing beyond the inferences that were counted before."""
+        if COUNT.inferences == before:
+            raise FallbackError(f"{self.route}: an answer came, and OpenVINO ran nothing for it")
+
+    def first(self, values: Mapping[str, Any]) -> None:
+        """The first inference, what it converted on its way not counted."""
+        with self.first_timed():
+            self.answer = self.call(values)
+
+    @contextlib.contextmanager
+    def first_timed(self) -> Iterator[None]:
+        """Take the time of the first inference, without the conversions that it comes to."""
+        before = self.figures_.export_seconds + self.figures_.compile_seconds
+        with measure.timed() as watch:
+            yield
+        spent = self.figures_.export_seconds + self.figures_.compile_seconds - before
+        self.first_seconds = max(watch.seconds - spent, 0.0)
+
+    def comparable(self, reference: Outputs, found: Outputs) -> tuple[Outputs, Outputs]:
+        """What optimum-intel's class gives too; a converted forward pass gives all.
+
+        Inside ``generate`` the reference computes the last token's logits only, optimum-intel's classes all.
+        """
+        if self.swap is not None:
+            return reference, found
+        self.not_returned = tuple(name for name in reference if name not in found)
+        common = {name: one for name, one in reference.items() if name in found}
+        logits, asked = found.get("logits"), common.get("logits")
+        if logits is not None and asked is not None and logits.dim() == asked.dim() == 3 and asked.shape[1] == 1:
+            found = found | {"logits": logits[:, -1:]}
+        return common, found
+
+    def generate(self, values: Mapping[str, Any]) -> torch.Tensor:
+        """The model's own ``generate``: with a cache in optimum-intel's classes, else without."""
+        return outputs.generate(self.model, values)
+
+    def synchronise(self) -> None:
+        """Inferences are waited for."""
+
+    def computed_outside(self, values: Mapping[str, Any]) -> dict[str, int]:
+        """What PyTorch computes in one call."""
+        told = outside.operations_beside if self.route == "torch.compile" else outside.operations_of
+        return told(lambda: self.call(values))
+
+    def check_outside(self) -> None:
+        """``FallbackError`` where PyTorch does some of the model's heavy work."""
+        heavy = outside.heavy(self.outside or {})
+        if heavy:
+            raise FallbackError(f"{self.route}: PyTorch computed {', '.join(heavy)} outside of OpenVINO")
+
+    def undo(self) -> None:
+        """The loaded model is as it was."""
+        if self.swap is not None:
+            self.swap.lift()
+
+    def proof(self) -> dict[str, Any]:
+        """The weights, and where the compiled models execute."""
+        return {
+            "model_class": type(self.model).__name__,
+            "weights_sha256": tensors_digest(self.weights.state_dict()),
+            "execution_device": ", ".join(COUNT.execution_devices()),
+            "outside": self.outside,
+            "eager_operations": self.eager_operations,
+            "not_returned": self.not_returned,
+        }
+
+    def executed(self) -> dict[str, Any]:
+        """How often OpenVINO ran the model, all that was measured included."""
+        return {"executions": COUNT.inferences, "execution_device": ", ".join(COUNT.execution_devices())}
+
+    def figures(self) -> dict[str, Any]:
+        """Of converting, and of eager PyTorch on the same inputs in this process."""
+        figures = self.figures_
+        told: dict[str, Any] = {
+            "export_seconds": figures.export_seconds or None,
+            "compile_seconds": figures.compile_seconds,
+            "converted_bytes": figures.ir_bytes or None,
+            "first_inference_seconds": self.first_seconds,
+        }
+        if self.eager is not None:
+            model, values = self.eager
+            told["eager_latency"] = measure.latency(
+                lambda: outputs.call(model, values, self.method), self.synchronise
+            )
+        return told
+
+
+def without_cache(model: Any) -> None:
+    """Have the model and all its parts compute without a cache, which a converted forward pass does not take."""
+    for config in _configs(model.config):
+        if getattr(config, "use_cache", None):
+            config.use_cache = False
+    if getattr(model, "generation_config", None) is not None:
+        model.generation_config.use_cache = False
+
+
+def _configs(config: Any) -> Iterator[Any]:
+    yield config
+    for name in config.sub_configs:
+        if (part := getattr(config, name, None)) is not None:
+            yield from _configs(part)
+
+
+def _try_other_shapes(
+    loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tolerance: float, draft: Draft
+) -> None:
+    """Run what the reference takes in other shapes too, and note how far the answers are, or that it cannot."""
+    distances: dict[str, float] = {}
+    for name, values in other_shapes(inputs):
+        try:
+            expected = outputs.call(checkpoint.model, values, loaded.method)
+        except Exception:  # noqa: BLE001, S112 -- the model itself does not take this shape; there is nothing to compare
+            continue
+        try:
+            found = loaded.call(values)
+            differences = compare.differences(*loaded.comparable(expected, found))
+            worst = max(one.max_relative for one in differences)
+        except Exception as error:  # noqa: BLE001 -- whatever it raises, the model runs in its first shape only
+            draft.compared(fixed_shape=f"{name}: {type(error).__name__}: {str(error).strip()[:200]}")
+            continue
+        distances[name] = worst
+        if worst > tolerance:
+            draft.compared(fixed_shape=f"{name}: converted in another shape, it is off by {worst:.3g}")
+            if loaded.swap is not None:
+                loaded.swap.fixed = f"off by {worst:.3g} in another shape"
+    draft.compared(other_shapes=distances)
+    if loaded.swap is not None and loaded.swap.fixed:
+        draft.compared(fixed_shape=f"each shape takes a conversion of its own: {loaded.swap.fixed}")
+
+
+
+def check_tokens(expected: torch.Tensor, tokens: torch.Tensor) -> None:
+    """``MismatchError`` where greedy tokens are not the reference's."""
+    if not torch.equal(expected, tokens):
+        msg = f"greedy tokens {tokens.tolist()[0]} differ from the reference's {expected.tolist()[0]}"
+        raise MismatchError(msg)
+
+
+def _pipeline_with(model: Any, task: Task, like: Any) -> Any:
+    """A pipeline of optimum-intel's model, with the processors that the folder's own pipeline has."""
+    roles = ("tokenizer", "image_processor", "feature_extractor", "processor")
+    held = {role: one for role in roles if (one := getattr(like, role, None)) is not None}
+    return transformers.pipeline(task.name, model=model, **held)

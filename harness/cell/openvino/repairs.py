@@ -1,0 +1,202 @@
+"""What we change in the libraries so that a model converts; a cell that needs one of these passed with its name.
+
+Each repair says which errors it mends, so that none is tried in vain and every model is first tried as shipped.
+"""
+
+import contextlib
+import functools
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.cell.openvino.written_out import WRITTEN_OUT, is_named
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A change of the libraries or the model, in force while a model is converted."""
+
+    name: str
+    what: str
+    mends: Callable[[BaseException], bool]
+    applied: Callable[[Any], contextlib.AbstractContextManager[None]]
+    needs: str = "config"
+    """An attribute that the model must have."""
+
+
+def _went_through(*files: str) -> Callable[[BaseException], bool]:
+    """Whether an error was raised in, or below, code of one of these files."""
+
+    def passed(error: BaseException | None) -> bool:
+        while error is not None:  # converters raise errors of their own out of those that tracing met
+            if any(frame.filename.endswith(files) for frame in traceback.extract_tb(error.__traceback__)):
+                return True
+            error = error.__cause__ or error.__context__
+        return False
+
+    return passed
+
+
+def _says(*words: str) -> Callable[[BaseException], bool]:
+    return lambda error: any(word in str(error) for word in words)
+
+
+def _names(operator: str, error: BaseException) -> bool:
+    return type(error).__name__ == "OpConversionFailure" and is_named(operator, str(error))
+
+
+# --- masks --------------------------------------------------------------------------------------------
+
+
+def _broadcast_mask(
+    batch_size: Any,
+    q_length: Any = None,
+    kv_length: Any = None,
+    q_offset: Any = 0,
+    kv_offset: Any = 0,
+    mask_function: Any = None,
+    attention_mask: torch.Tensor | None = None,
+    cache_position: torch.Tensor | None = None,
+    device: Any = "cpu",
+    **_skips: Any,
+) -> torch.Tensor:
+    """The mask of transformers' ``sdpa_mask``, always in full, out of operations that a tracer follows.
+
+    Lengths may be tensors of no dimension, as they are while torch.jit traces; older versions give the positions
+    of the queries (``cache_position``) in place of their number. Nothing is vmapped: mask functions take positions
+    that are broadcast against each other just as well.
+    """
+    from transformers.masking_utils import and_masks, causal_mask_function, padding_mask_function
+
+    if cache_position is None and isinstance(q_length, torch.Tensor) and q_length.dim():
+        cache_position = q_length
+    queries = cache_position if cache_position is not None else torch.arange(q_length, device=device) + q_offset
+    keys = torch.arange(kv_length, device=queries.device) + kv_offset
+    function = mask_function or causal_mask_function
+    if attention_mask is not None:
+        function = and_masks(function, padding_mask_function(attention_mask.to(torch.bool)))
+    items, heads = torch.arange(batch_size, device=queries.device), torch.arange(1, device=queries.device)
+    mask: torch.Tensor = function(
+        items[:, None, None, None], heads[None, :, None, None], queries[None, None, :, None], keys[None, None, None, :]
+    )
+    return mask.expand(batch_size, -1, queries.shape[0], keys.shape[0])
+
+
+@contextlib.contextmanager
+def _traceable_masks(_model: Any) -> Iterator[None]:
+    from transformers import masking_utils
+
+    before = masking_utils.sdpa_mask
+    functions = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
+    in_table = functions["sdpa"]
+    masking_utils.sdpa_mask = _broadcast_mask
+    functions["sdpa"] = _broadcast_mask
+    try:
+        yield
+    finally:
+        masking_utils.sdpa_mask = before
+        functions["sdpa"] = in_table
+
+
+# --- attention and experts ----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _batched_experts(model: Any) -> Iterator[None]:
+    before = model.get_experts_implementation() if hasattr(model, "get_experts_implementation") else "eager"
+    model.set_experts_implementation("batched_mm")
+    try:
+        yield
+    finally:
+        model.set_experts_implementation(before)
+
+
+@contextlib.contextmanager
+def _eager_attention(model: Any) -> Iterator[None]:
+    before = model.config._attn_implementation  # noqa: SLF001 -- where transformers keeps it
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before or "sdpa")
+
+
+def _can_batch_experts(error: BaseException) -> bool:
+    return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "_grouped_mm", "one_hot", "nonzero")(error)
+
+
+REPAIRS: tuple[Repair, ...] = (
+    Repair(
+        "traceable masks",
+        "attention masks made by broadcasting, in full, in place of transformers' own way, which tracers cannot follow",
+        lambda error: _went_through("masking_utils.py")(error) or _says("vmap")(error),
+        _traceable_masks,
+    ),
+    Repair(
+        "batched experts",
+        "experts computed by batched matrix products, which converters know, in place of grouped ones",
+        _can_batch_experts,
+        _batched_experts,
+        "set_experts_implementation",
+    ),
+    Repair(
+        "eager attention",
+        "attention written out in matrix products in place of PyTorch's fused function",
+        _says("scaled_dot_product_attention", "ScaledDotProductAttention"),
+        _eager_attention,
+        "set_attn_implementation",
+    ),
+    *(
+        Repair(
+            f"{one.operator.removeprefix('aten::')} written out",
+            f"{one.operator} in operators that OpenVINO's converters know",
+            functools.partial(_names, one.operator),
+            one.applied,
+        )
+        for one in WRITTEN_OUT
+    ),
+)
+
+
+@contextlib.contextmanager
+def repaired(model: Any, repairs: tuple[Repair, ...]) -> Iterator[None]:
+    """With these repairs in force."""
+    with contextlib.ExitStack() as stack:
+        for repair in repairs:
+            stack.enter_context(repair.applied(model))
+        yield
+
+
+def next_repair(error: BaseException, model: Any, already: tuple[Repair, ...]) -> Repair | None:
+    """The first repair not yet in force that mends this error, and that the model knows; None where there is none."""
+    for repair in REPAIRS:
+        if repair in already or not repair.mends(error):
+            continue
+        if not hasattr(model, repair.needs):
+            continue
+        return repair
+    return None
+
+
+# --- optimum-intel's own models -----------------------------------------------------------------------
+
+
+def mended_attribute(error: AttributeError, model: Any, eager: Any) -> str | None:
+    """Give an optimum-intel model, or its config, the attribute that it was found to lack; the repair's name.
+
+    Its classes lack some that every PyTorch model has and pipelines ask for, and read from the config of a whole
+    some that only that of its text part has. None where nothing knows a value for it.
+    """
+    lacking, name = error.obj, error.name
+    if name is None:
+        return None
+    if lacking is model and hasattr(eager, name):
+        setattr(model, name, getattr(eager, name))
+    elif lacking is model.config and lacking.get_text_config() is not lacking:
+        setattr(lacking, name, getattr(lacking.get_text_config(), name, None))
+    else:
+        return None
+    return f"{name} for {type(lacking).__name__}"

@@ -1,0 +1,57 @@
+"""A model as a function of tensors alone, which is what converters take: tensors in, a tuple of tensors out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from harness.cell import outputs
+
+
+class Traced(torch.nn.Module):
+    """Calls a model with tensors in the places of those in ``values``; all that is no tensor stays as it is there.
+
+    Its outputs are those of ``outputs.flatten``: their ``names`` and ``dtypes`` are known once it was ``called``.
+    """
+
+    def __init__(self, model: Any, values: Mapping[str, Any], method: str) -> None:
+        super().__init__()
+        self.model, self.method = model, method
+        leaves, self.layout = pytree.tree_flatten(dict(values))
+        self.fixed = [None if isinstance(one, torch.Tensor) else one for one in leaves]
+        self.places = [place for place, one in enumerate(leaves) if isinstance(one, torch.Tensor)]
+        self.example = tuple(one for one in leaves if isinstance(one, torch.Tensor))
+        self.names: tuple[str, ...] = ()
+        self.dtypes: tuple[torch.dtype, ...] = ()
+        if not self.example:
+            msg = "no argument of the call is a tensor"
+            raise TypeError(msg)
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The model's outputs without their names."""
+        leaves = list(self.fixed)
+        for place, one in zip(self.places, tensors, strict=True):
+            leaves[place] = one
+        found = outputs.flatten(self._asked(pytree.tree_unflatten(leaves, self.layout)))
+        return tuple(found.values())
+
+    def called(self, values: Mapping[str, Any]) -> Any:
+        """The model's output as it is, eagerly; ``names`` and ``dtypes`` are known from then on."""
+        torch.manual_seed(outputs.SEED)
+        result = self._asked(dict(values))
+        found = outputs.flatten(result)
+        self.names, self.dtypes = tuple(found), tuple(one.dtype for one in found.values())
+        return result
+
+    def _asked(self, values: dict[str, Any]) -> Any:
+        # Not by calling the module: what is hooked to it must not take this run for the model's own.
+        return getattr(self.model, self.method)(**values)
+
+    def tensors_of(self, values: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
+        """The tensors of other values of the same layout, in order."""
+        leaves, layout = pytree.tree_flatten({name: values[name] for name in self.layout.context})
+        if layout != self.layout:
+            msg = f"converted for {self.layout.context}, asked with another layout of values"
+            raise ValueError(msg)
+        return tuple(leaves[place] for place in self.places)
