@@ -130,9 +130,9 @@ def check_loaded(pipe: Any, loaded: Loaded, checkpoint: Checkpoint, processors: 
         msg = f"the pipeline's {type(pipe.model).__name__} does not hold the weights that were saved"
         raise MismatchError(msg)
     for role, saved in processors.classes.items():
-        loaded = getattr(pipe, role, None)
-        if loaded is not None and type(loaded).__name__ != saved:
-            msg = f"the pipeline loaded {type(loaded).__name__} as its {role}, where {saved} was saved"
+        held = getattr(pipe, role, None)
+        if held is not None and type(held).__name__ != saved:
+            msg = f"the pipeline loaded {type(held).__name__} as its {role}, where {saved} was saved"
             raise MismatchError(msg)
 
 

@@ -63,9 +63,7 @@ class Executor(Protocol):
     def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None) -> Loaded:
         """The saved checkpoint, for direct calls with ``inputs``; ``method`` is called in place of ``forward``."""
 
-    def pipeline(
-        self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors
-    ) -> tuple[Any, Loaded]:
+    def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors) -> tuple[Any, Loaded]:
         """A transformers pipeline of the saved folder, and the model in it."""
 
 

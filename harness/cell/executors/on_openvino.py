@@ -70,9 +70,7 @@ class Executor:
         self.execution = execution
         self.runtime: Runtime = runtime.runtime_on(execution.device, {})
 
-    def load(
-        self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None
-    ) -> "Loaded":
+    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None) -> "Loaded":
         """The model in memory of OpenVINO, compared with the reference already: a route must give its numbers."""
         model = self._loaded_eagerly(draft, checkpoint)
         reference = outputs.call(checkpoint.model, inputs.values, method)
@@ -97,7 +95,7 @@ class Executor:
         return loaded
 
     def _loaded_eagerly(self, draft: Draft, checkpoint: Checkpoint) -> Any:
-        """What is converted, with ``from_pretrained``; its keys are checked for all routes, that of optimum-intel too."""
+        """What is converted, with ``from_pretrained``; its keys are checked for optimum-intel's route too."""
         draft.enter("load")
         with measure.timed() as watch:
             model, report = load_with_report(checkpoint)
@@ -152,9 +150,9 @@ class Executor:
                     _KNOWN[key] = Known(tuple(failures), name, repairs)
                     return loaded
         _KNOWN[key] = Known(tuple(failures))
-        error = verdict(failures)
-        draft.stage = next((one.attempt.stage for one in failures if one.error is error), draft.stage)
-        raise error
+        ended = verdict(failures)
+        draft.stage = next((one.attempt.stage for one in failures if one.error is ended), draft.stage)
+        raise ended
 
     def _checked(
         self, loaded: "Loaded", draft: Draft, eager: Any, check: Callable[["Loaded"], None]
@@ -362,9 +360,7 @@ class Loaded:
         }
         if self.eager is not None:
             model, values = self.eager
-            told["eager_latency"] = measure.latency(
-                lambda: outputs.call(model, values, self.method), self.synchronise
-            )
+            told["eager_latency"] = measure.latency(lambda: outputs.call(model, values, self.method), self.synchronise)
         return told
 
 
@@ -384,9 +380,7 @@ def _configs(config: Any) -> Iterator[Any]:
             yield from _configs(part)
 
 
-def _try_other_shapes(
-    loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tolerance: float, draft: Draft
-) -> None:
+def _try_other_shapes(loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tolerance: float, draft: Draft) -> None:
     """Run what the reference takes in other shapes too, and note how far the answers are, or that it cannot."""
     distances: dict[str, float] = {}
     for name, values in other_shapes(inputs):
@@ -409,7 +403,6 @@ def _try_other_shapes(
     draft.compared(other_shapes=distances)
     if loaded.swap is not None and loaded.swap.fixed:
         draft.compared(fixed_shape=f"each shape takes a conversion of its own: {loaded.swap.fixed}")
-
 
 
 def check_tokens(expected: torch.Tensor, tokens: torch.Tensor) -> None:

@@ -46,7 +46,13 @@ class Executor:
         draft.measured(load_seconds=watch.seconds + moving.seconds)
         return loaded
 
-    def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors) -> "tuple[Any, Loaded]":  # noqa: ARG002 -- likewise
+    def pipeline(
+        self,
+        draft: Draft,
+        checkpoint: Checkpoint,
+        task: Task,
+        processors: Processors,  # noqa: ARG002 -- likewise
+    ) -> "tuple[Any, Loaded]":
         """``pipeline(task, model=folder)``, as a user calls it."""
         draft.enter("load")
         with measure.timed(self._synchronise) as watch:

@@ -7,17 +7,31 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_NO_WORK = frozenset({"detach", "clone", "copy_", "_to_copy", "lift_fresh", "empty", "empty_like", "_local_scalar_dense"})
+_NO_WORK = frozenset(
+    {"detach", "clone", "copy_", "_to_copy", "lift_fresh", "empty", "empty_like", "_local_scalar_dense"}
+)
 """Moving values in and out of a runtime; the new tensors hold what was there."""
 _VIEWS = frozenset(
-    {"view", "_unsafe_view", "reshape", "expand", "slice", "select", "unsqueeze", "squeeze", "transpose", "permute", "t"}
+    {
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "expand",
+        "slice",
+        "select",
+        "unsqueeze",
+        "squeeze",
+        "transpose",
+        "permute",
+        "t",
+    }
     | {"alias", "unbind", "split", "split_with_sizes", "as_strided", "unfold", "_reshape_alias", "narrow"}
 )
 HEAVY = ("mm", "bmm", "addmm", "baddbmm", "convolution", "attention", "linear", "lstm", "gru", "einsum", "fft")
 """Words in the names of the operations that carry a model's weight."""
 
 
-class _Counted(TorchDispatchMode):
+class _Counted(TorchDispatchMode):  # type: ignore[misc] # torch is not installed where types are checked
     def __init__(self) -> None:
         super().__init__()
         self.found: Counter[str] = Counter()

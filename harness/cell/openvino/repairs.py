@@ -51,7 +51,7 @@ def _names(operator: str, error: BaseException) -> bool:
 # --- masks --------------------------------------------------------------------------------------------
 
 
-def _broadcast_mask(
+def _broadcast_mask(  # noqa: PLR0917 -- transformers passes these by position
     batch_size: Any,
     q_length: Any = None,
     kv_length: Any = None,
@@ -125,7 +125,7 @@ def _eager_attention(model: Any) -> Iterator[None]:
 
 
 def _can_batch_experts(error: BaseException) -> bool:
-    return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "_grouped_mm", "one_hot", "nonzero")(error)
+    return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "one_hot", "nonzero")(error)
 
 
 REPAIRS: tuple[Repair, ...] = (

@@ -60,7 +60,7 @@ def _by_exporting(traced: Traced, runtime: Runtime, figures: Figures, enter: Ent
 def _exported(traced: Traced) -> Any:
     from torch.export import Dim
 
-    opened = tuple({place: Dim.AUTO for place in range(one.dim())} for one in traced.example)
+    opened = tuple(dict.fromkeys(range(one.dim()), Dim.AUTO) for one in traced.example)
     return torch.export.export(traced, traced.example, dynamic_shapes={"tensors": opened}, strict=False)
 
 
@@ -80,8 +80,8 @@ def _compiled(model: Any, runtime: Runtime, figures: Figures, enter: Enter) -> R
         try:
             results = requests[0].infer([number(one.detach().contiguous().numpy()) for one in tensors])
         except RuntimeError:
-            # A request that failed over one shape goes on to fail over those that it took before.
-            requests[0] = compiled.create_infer_request()
+            # A compiled model that failed over one shape goes on to fail over those that it took before.
+            requests[0] = runtime.compile(model).create_infer_request()
             raise
         return [torch.from_numpy(results[place]) for place in places]
 

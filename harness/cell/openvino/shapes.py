@@ -1,4 +1,4 @@
-"""The same inputs with another batch, and with another length: what a model that runs in one shape only does not take."""
+"""The same inputs with another batch, and with another length: not taken by a model that runs in one shape only."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -41,4 +41,4 @@ def _shortened(value: Any, length: int) -> Any:
 
 
 def _is_image(value: torch.Tensor) -> bool:
-    return value.dim() > 3
+    return bool(value.dim() > 3)

@@ -149,10 +149,11 @@ def _refilled(template: Any, tensors: Iterator[torch.Tensor]) -> Any:
     if isinstance(template, torch.Tensor):
         return next(tensors)
     if isinstance(template, Mapping):
+        made: Any = type(template)
         filled = {
             key: None if "past_key_values" in str(key) else _refilled(one, tensors) for key, one in template.items()
         }
-        return type(template)(**filled) if dataclasses.is_dataclass(template) else type(template)(filled)
+        return made(**filled) if dataclasses.is_dataclass(made) else made(filled)
     if dataclasses.is_dataclass(template) and not isinstance(template, type):
         return dataclasses.replace(template, **{k: _refilled(one, tensors) for k, one in vars(template).items()})
     if isinstance(template, list | tuple):

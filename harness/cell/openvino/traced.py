@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 from harness.cell import outputs
 
 
-class Traced(torch.nn.Module):
+class Traced(torch.nn.Module):  # type: ignore[misc] # torch is not installed where types are checked
     """Calls a model with tensors in the places of those in ``values``; all that is no tensor stays as it is there.
 
     Its outputs are those of ``outputs.flatten``: their ``names`` and ``dtypes`` are known once it was ``called``.
