@@ -311,9 +311,9 @@ class Loaded:
             found = found | {"logits": logits[:, -1:]}
         return common, found
 
-    def generate(self, values: Mapping[str, Any]) -> torch.Tensor:
+    def generate(self, values: Mapping[str, Any], tokens: int = outputs.NEW_TOKENS) -> torch.Tensor:
         """The model's own ``generate``: with a cache in optimum-intel's classes, else without."""
-        return outputs.generate(self.model, values)
+        return outputs.generate(self.model, values, tokens)
 
     def synchronise(self) -> None:
         """Inferences are waited for."""
@@ -360,7 +360,9 @@ class Loaded:
         }
         if self.eager is not None:
             model, values = self.eager
-            told["eager_latency"] = measure.latency(lambda: outputs.call(model, values, self.method), self.synchronise)
+            told["eager_latency"] = measure.latency(
+                lambda: outputs.call(model, values, self.method), self.synchronise, measure.LONG
+            )
         return told
 
 

@@ -150,10 +150,11 @@ def _refilled(template: Any, tensors: Iterator[torch.Tensor]) -> Any:
         return next(tensors)
     if isinstance(template, Mapping):
         made: Any = type(template)
+        of_fields = dataclasses.is_dataclass(template)
         filled = {
             key: None if "past_key_values" in str(key) else _refilled(one, tensors) for key, one in template.items()
         }
-        return made(**filled) if dataclasses.is_dataclass(made) else made(filled)
+        return made(**filled) if of_fields else made(filled)
     if dataclasses.is_dataclass(template) and not isinstance(template, type):
         return dataclasses.replace(template, **{k: _refilled(one, tensors) for k, one in vars(template).items()})
     if isinstance(template, list | tuple):
