@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from harness.errors import UsageError
 from harness.records import (
     Api,
+    Attempt,
     Canary,
     Comparison,
     Domain,
@@ -64,6 +65,8 @@ class MatrixCell(Record):
     """Absent where it was never entered: a missing cell."""
     reason: str = ""
     repairs: tuple[str, ...] = ()
+    route: str | None = None
+    attempts: tuple[Attempt, ...] = ()
     metrics: Metrics = Metrics()
     comparison: Comparison | None = None
     proof: Proof | None = None
