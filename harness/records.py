@@ -38,6 +38,7 @@ Scale = Literal["tiny", "full"]
 """``tiny``: the config shrunk; ``full``: the type's default config, and realistic inputs. Weights are synthetic."""
 Style = Literal["constant", "shallow", "default"]
 """How far a config is shrunk; see harness/cell/synthesis/config.py."""
+LibraryName = Literal["diffusers", "torch-geometric"]
 InputSource = Literal["signature", "processor"]
 """What the inputs of a direct call are made from: the signature of ``forward``, or the type's own processor."""
 
@@ -75,9 +76,63 @@ class Tensor(Record):
             raise ValueError("give shape (for random numbers) or values")
         return self
 
+    @property
+    def has_alternative(self) -> bool:
+        """Whether there is a second value that must change the output."""
+        return self.modality and (self.values is None or self.another is not None)
+
 
 VariantName = Literal["float16", "bfloat16", "tf32", "eager", "sdpa", "flash_attention_2", "compile"]
 """Other ways to run a checkpoint in PyTorch; see harness/cell/executors/variants.py."""
+
+
+class Component(Record):
+    """A part of a model that another library has: an instance of a class, or a tokenizer as a type's own class."""
+
+    made_by: str = ""
+    """The class by its place: ``diffusers.VQModel``."""
+    tokenizer_of: str | None = None
+    """In place of it: a model type of transformers, whose tokenizer class makes it."""
+    config: dict[str, JsonValue] = {}
+    """Values of the class's config, or of its constructor."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> "Component":
+        if bool(self.made_by) == (self.tokenizer_of is not None):
+            raise ValueError("give made_by or tokenizer_of")
+        return self
+
+
+class Elsewhere(Record):
+    """A model type that transformers does not have: the library that has it, and what it is made of."""
+
+    library: LibraryName
+    model: str
+    """The component that is the type itself; the direct call loads it alone."""
+    components: dict[str, Component]
+    """By the name that the pipeline's class has for them."""
+    pipeline: str | None = None
+    """The class of the library's pipeline that has this model in it."""
+    no_pipeline: str = ""
+    """Why there is none, where there is none."""
+    core: str = ""
+    """The module of the pipeline, by dotted path, whose forward pass is held against the reference's."""
+    example: dict[str, JsonValue] = {}
+    """Arguments of a call of the pipeline."""
+    modality: Literal["text", "image"] = "text"
+    """What the pipeline is given besides, and changed."""
+    argument: str = ""
+    """The argument that carries it."""
+
+    @pydantic.model_validator(mode="after")
+    def _names(self) -> "Elsewhere":
+        if self.model not in self.components:
+            raise ValueError(f"model: no component {self.model!r}")
+        if (self.pipeline is None) == (not self.no_pipeline):
+            raise ValueError("give pipeline or no_pipeline")
+        if self.pipeline and not (self.core and self.argument):
+            raise ValueError("a pipeline needs core and argument")
+        return self
 
 
 class Tolerance(Record):
@@ -91,6 +146,8 @@ class Recipe(Record):
     """How the generic way of making a tiny checkpoint and inputs is changed for one type, and why."""
 
     reason: str
+    elsewhere: Elsewhere | None = None
+    """Of a type that transformers does not have: the library that has it."""
     task: str | None = None
     """The task whose head is tested; absent: the first of the type's tasks in our order."""
     pipeline_task: str | None = None

@@ -122,7 +122,7 @@ class _Run:
             self._fetch()
             from harness.cell.warm import warm  # after the download: what it imports is told to stay offline
 
-            warm(self.execution.runtime)
+            warm(self.shard.types, self.execution.runtime)
         import_seconds = time.monotonic() - self.started
         _say(f"ready after {import_seconds:.1f} s")
         header = header.model_copy(update={"environment": self._with_device(environment)})
@@ -280,7 +280,7 @@ class _Run:
         from harness.cell.child import run_type
         from harness.cell.source import source_for
 
-        source = source_for(self.plan, self.execution, self.folder, canary=work.canary is not None)
+        source = source_for(self.plan, self.execution, self.folder, work.planned, canary=work.canary is not None)
         reproduce = self._reproduce(work.planned.model_type)
         return run_type(self.shard, work, self.execution, source, scratch, send, reproduce, threads=self.threads)
 

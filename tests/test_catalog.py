@@ -133,6 +133,25 @@ def test_a_recipe_of_an_unknown_type_names_the_nearest(root: Path) -> None:
     assert mistakes(root) == ("data/recipes/text.toml: the whole file: no model type 'brt' (did you mean 'bert'?)",)
 
 
+def test_a_type_of_another_library_without_a_pipeline_must_say_why(root: Path) -> None:
+    (root / "data/recipes/outside.toml").write_text(
+        '[graphsage]\nreason = "r"\n[graphsage.elsewhere]\nlibrary = "torch-geometric"\nmodel = "network"\n'
+        'components = { network = { made_by = "torch_geometric.nn.GraphSAGE" } }\n'
+    )
+    (told,) = mistakes(root)
+    assert "graphsage.elsewhere" in told
+    assert "give pipeline or no_pipeline" in told
+
+
+def test_the_component_that_is_the_type_must_be_among_its_components(root: Path) -> None:
+    (root / "data/recipes/outside.toml").write_text(
+        '[vqgan]\nreason = "r"\n[vqgan.elsewhere]\nlibrary = "diffusers"\nmodel = "vae"\nno_pipeline = "r"\n'
+        'components = { vqvae = { made_by = "diffusers.VQModel" } }\n'
+    )
+    (told,) = mistakes(root)
+    assert "model: no component 'vae'" in told
+
+
 def test_a_recipe_that_is_no_table_and_one_without_reason_are_told(root: Path) -> None:
     (root / "data/recipes/text.toml").write_text('lama = 1\n[bert]\ntask = "fill-mask"\n')
     assert mistakes(root) == (

@@ -36,7 +36,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
             reference = outputs.call(checkpoint.model, inputs.values, method)
     draft.measured(
         synthesise_seconds=watch.seconds,
-        parameters=sum(one.numel() for one in checkpoint.model.parameters()),
+        parameters=checkpoint.parameters,
         checkpoint_bytes=checkpoint.size,
     )
 

@@ -169,6 +169,18 @@ class Sound(TypedDict):
     sampling_rate: Annotated[int, Field(gt=0)]
 
 
+class Sounds(TypedDict):
+    """Samples of each sound."""
+
+    audios: Array
+
+
+class Pictures(TypedDict):
+    """Pixels of each picture."""
+
+    images: Array
+
+
 Features = Annotated[list[Any], Field(min_length=1), AfterValidator(_numbers)]
 """[1, tokens, width], or [1, width] of a type that pools."""
 _FORMS: dict[str, Any] = {
@@ -197,6 +209,8 @@ _FORMS: dict[str, Any] = {
     "zero-shot-image-classification": Annotated[list[Labelled], Field(min_length=2, max_length=2)],
     "image-text-to-text": Annotated[list[GeneratedFrom], Field(min_length=1)],
     "document-question-answering": Annotated[list[Answer], Field(min_length=1)],
+    "text-to-audio-diffusion": Sounds,
+    "super-resolution-diffusion": Pictures,
 }
 
 

@@ -38,7 +38,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
         checkpoint, processors = source.prepare_pipeline(draft.planned, task, folder)
     draft.measured(
         synthesise_seconds=watch.seconds,
-        parameters=sum(one.numel() for one in checkpoint.model.parameters()),
+        parameters=checkpoint.parameters,
         checkpoint_bytes=checkpoint.size,
     )
     sabotage.after_saving(checkpoint)

@@ -44,8 +44,10 @@ def recorded(model: Any) -> Iterator[Recording]:
     """Record what is asked of the model in this block. Of several forward passes the first is kept."""
     recording = Recording()
 
-    def keep(_model: Any, _positional: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+    def keep(_model: Any, positional: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         if not recording.outputs:
+            if positional:
+                named = dict(zip(inspect.signature(model.forward).parameters, positional, strict=False)) | named
             # Copies: what comes after the model may write into both (tapas' clips its logits in place).
             named = {name: value for name, value in named.items() if "past_key_values" not in name}
             recording.inputs = copy.deepcopy(named)

@@ -77,8 +77,13 @@ class Tiny:
         return None
 
 
-def source_for(plan: Plan, execution: Execution, weights: Path | None, *, canary: bool) -> Source:
+def source_for(plan: Plan, execution: Execution, weights: Path | None, planned: PlannedType, *, canary: bool) -> Source:
     """The plan's source. Canaries are tiny whatever is measured: they test the harness."""
+    recipe = planned.recipe
+    if recipe and recipe.elsewhere:
+        from harness.cell.libraries import OfLibrary
+
+        return OfLibrary(recipe, recipe.elsewhere, plan.scale)
     if canary or (plan.weights is None and plan.scale == "tiny"):
         return Tiny()
     if plan.weights is None:

@@ -6,18 +6,19 @@ fork would lose: torch is held to one thread, and no device other than the CPU i
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from harness.errors import EnvironmentBrokenError
-from harness.records import RuntimeName
+from harness.records import PlannedType, RuntimeName
 
 _CUDA_DEVICE: Final = "/dev/nvidia-uvm"
 """Opened by whatever starts CUDA, and not by what only counts GPUs."""
 
 
-def warm(runtime: RuntimeName = "torch") -> None:
-    """Import what every child uses, the runtime's own packages too, and take one small model through save and load."""
+def warm(types: Iterable[PlannedType] = (), runtime: RuntimeName = "torch") -> None:
+    """Import what every child uses, and what these types and the runtime need; save, load and run a small model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -30,12 +31,14 @@ def warm(runtime: RuntimeName = "torch") -> None:
     transformers.utils.logging.disable_progress_bar()
 
     from harness.cell import child, executors  # noqa: F401 -- imports both APIs and everything below them
+    from harness.cell.libraries import import_libraries
     from harness.cell.outputs import call
     from harness.cell.synthesis.checkpoint import synthesise
     from harness.cell.synthesis.inputs import make_inputs
     from harness.cell.tasks import task_for
 
     executors.warm(runtime)
+    import_libraries(types)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = synthesise("bert", task_for("bert", None), None, Path(folder))
         loaded = checkpoint.loader.from_pretrained(folder)

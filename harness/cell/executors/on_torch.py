@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import transformers
 
 from harness.cell import measure, outputs
 from harness.cell.digest import tensors_digest
@@ -56,7 +55,7 @@ class Executor:
         """``pipeline(task, model=folder)``, as a user calls it."""
         draft.enter("load")
         with measure.timed(self._synchronise) as watch:
-            pipe = transformers.pipeline(
+            pipe = checkpoint.open_pipeline(
                 task.name, model=str(checkpoint.folder), device=self.device, **checkpoint.options
             )
         draft.measured(load_seconds=watch.seconds)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from harness.cell.synthesis.written import drawn
 from harness.records import Recipe, Tensor
 
 MEL_BINS = 80
@@ -68,14 +69,8 @@ class Maker:
         return torch.randn(shape, generator=self.generator)
 
     def drawn(self, spec: Tensor, *, another: bool = False) -> Any:
-        """A tensor as a recipe writes it down, or a text; ``another``: the second of two written values."""
-        if spec.values is not None:
-            written = spec.another if another and spec.another is not None else spec.values
-            return written if isinstance(written, str) else torch.tensor(written)
-        assert spec.shape is not None  # noqa: S101 -- a spec has the one or the other
-        if spec.high is None:
-            return self.noise(*spec.shape)
-        return torch.randint(int(spec.low), int(spec.high), spec.shape, generator=self.generator)
+        """What a recipe writes down; ``another``: the second of two written values."""
+        return drawn(spec, self.generator, another=another)
 
     def vocabulary(self) -> int:
         return self.size("vocabulary", self.find("vocab_size"), getattr(self.text, "vocab_size", None), 256)

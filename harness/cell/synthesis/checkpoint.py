@@ -1,12 +1,13 @@
 """A tiny checkpoint on disk: seeded weights of a shrunk config, saved as their owner would save them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from harness.cell.synthesis.config import VOCABULARY, tiny_config
 from harness.cell.synthesis.tokenizer import Made
@@ -40,10 +41,20 @@ class Checkpoint:
     """What ``from_pretrained`` and ``pipeline`` are told besides."""
     spare: frozenset[str] = frozenset()
     """Kinds of keys, in the loader's words, that the files may have more of than this class: those of other heads."""
+    open_pipeline: Callable[..., Any] = transformers.pipeline
+    """What makes a pipeline of the folder: ``(task, model=folder, device=device)``."""
+    others: tuple[Any, ...] = ()
+    """All models of a pipeline, where it has several."""
 
     @property
     def config(self) -> Any:
         return self.model.config
+
+    @property
+    def parameters(self) -> int:
+        """Of all models, each counted once."""
+        found = {id(one): one.numel() for model in (self.model, *self.others) for one in model.parameters()}
+        return sum(found.values())
 
     @property
     def size(self) -> int:

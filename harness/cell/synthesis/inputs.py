@@ -76,7 +76,7 @@ def make_inputs(
         }
         if isinstance(spec, Tensor):
             values[name] = first.drawn(spec)
-            if spec.modality and (spec.values is None or spec.another is not None):
+            if spec.has_alternative:
                 alternatives[name] = {name: second.drawn(spec, another=True)}
         else:
             values.pop(name, None)

@@ -28,12 +28,13 @@ class Prepared:
     checkpoint: Checkpoint
     inputs: Inputs
     reference: Outputs
-    style: Style
-    source: InputSource
+    style: Style | None = None
+    """Absent: a recipe writes the whole type down."""
+    source: InputSource = "signature"
 
     @property
     def way(self) -> str:
-        return f"{self.style}, {self.source}"
+        return f"{self.style}, {self.source}" if self.style else "written in the recipe"
 
 
 def prepare(planned: PlannedType, task: Task, folder: Path) -> Prepared:

@@ -273,4 +273,7 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "zero-shot-image-classification": _image_and_labels,
     "image-text-to-text": _image_and_prompt,
     "document-question-answering": _page_and_question,
+    # Of other libraries: their recipes say what to ask.
+    "text-to-audio-diffusion": lambda pipe, _: pipe.example,
+    "super-resolution-diffusion": lambda pipe, _: pipe.example,
 }
