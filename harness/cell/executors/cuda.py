@@ -55,6 +55,7 @@ def settled(execution: Execution) -> torch.device:
     # TF32 keeps ten bits of a float32 in products: that is a choice of speed, and a difference of 1e-3 from the CPU.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.cuda.init()  # what resets the counts below does not start it by itself
     device = placed(execution)
     if execution.device_memory_bytes is not None:
         total = torch.cuda.get_device_properties(device).total_memory

@@ -30,8 +30,8 @@ class SameDraws(TorchDispatchMode):  # type: ignore[misc] # its base is not inst
             return func(*args, **named)
         if named.get("device") is not None:
             named["device"] = CPU
-        written = named.get("out") if "out" in named else args[0] if torch.Tag.inplace in func.tags else None
         result = func(*tree_map(_to_cpu, tuple(args)), **tree_map(_to_cpu, named))
+        written = _written(func, args, named)
         if isinstance(written, torch.Tensor):  # what writes into its argument is to have written into that one
             return written.copy_(result)
         return tree_map(self._back, result)
@@ -45,6 +45,19 @@ class SameDraws(TorchDispatchMode):  # type: ignore[misc] # its base is not inst
 
     def _back(self, value: Any) -> Any:
         return value.to(self.device) if isinstance(value, torch.Tensor) else value
+
+
+def _written(func: Any, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """The argument that the operator writes its result into: of ``normal_`` and the like, and ``out``."""
+    schema = func._schema  # noqa: SLF001 -- the one place that tells; the tag for it is of newer versions
+    if not (schema.returns and _is_written(schema.returns[0])):
+        return None
+    index, one = next((index, one) for index, one in enumerate(schema.arguments) if _is_written(one))
+    return args[index] if index < len(args) else named.get(one.name)
+
+
+def _is_written(one: Any) -> bool:
+    return one.alias_info is not None and bool(one.alias_info.is_write)
 
 
 def _to_cpu(value: Any) -> Any:
