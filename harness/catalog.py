@@ -288,6 +288,9 @@ def _recipes(reader: _Reader, matrix: Matrix | None) -> dict[str, Recipe]:
                 if backend not in backends:
                     near = suggest(backend, backends)
                     reader.add(file, f"{name}.tolerances: no backend {backend!r} in matrix.toml{near}")
+            for stack in recipe.broken_on if recipe and matrix else ():
+                if stack not in (known := matrix.stacks if matrix else {}):
+                    reader.add(file, f"{name}.broken_on: no stack {stack!r} in matrix.toml{suggest(stack, known)}")
             recipes[name] = recipe
     return _present(recipes)
 

@@ -184,12 +184,15 @@ def _stacks(backend: Backend, selection: Selection) -> tuple[str, ...]:
 
 
 def _stack_of(catalog: Catalog, stacks: Sequence[str], model_type: str) -> str:
-    """The first stack that has the type.
+    """The first stack that has the type and is not known to be broken for it, else the first that has it.
 
     A type that none has is planned on the first one all the same: its cells say that the type is gone from
     there, where leaving it out would make a type of the baseline vanish from every count.
     """
-    return next((stack for stack in stacks if model_type in catalog.stacks[stack]), stacks[0])
+    having = [stack for stack in stacks if model_type in catalog.stacks[stack]]
+    recipe = catalog.recipes.get(model_type)
+    sound = [stack for stack in having if recipe is None or stack not in recipe.broken_on]
+    return next(iter([*sound, *having, *stacks]))
 
 
 def _shards(

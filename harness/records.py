@@ -142,6 +142,32 @@ class Tolerance(Record):
     reason: str
 
 
+class Repair(Record):
+    """What we change in the library so that a type runs; its cells count as repaired, not as shipped."""
+
+    reason: str
+    api: Api | None = None
+    """Only for this API's cell; absent: for all."""
+    attributes: dict[str, JsonValue] = {}
+    """``module:Class.attribute`` -> the value that the class forgot, or has wrongly."""
+    function: str | None = None
+    """The function to mend: ``module:Class.method``."""
+    replace: str = ""
+    """Text of that function's source …"""
+    by: str = ""
+    """… and what stands in its place. Where the text is not there, nothing is broken and nothing changed."""
+    environment: dict[str, str] = {}
+    """Environment variables without which the library refuses."""
+
+    @pydantic.model_validator(mode="after")
+    def _changes_something(self) -> "Repair":
+        if not (self.attributes or self.function or self.environment):
+            raise ValueError("give attributes, a function or environment: it would change nothing")
+        if self.function and not self.replace:
+            raise ValueError("function needs replace, the text of it that is wrong")
+        return self
+
+
 class Recipe(Record):
     """How the generic way of making a tiny checkpoint and inputs is changed for one type, and why."""
 
@@ -181,6 +207,10 @@ class Recipe(Record):
     """Inputs that rightly do not change the output, each with its reason."""
     tolerances: dict[str, Tolerance] = {}
     """By backend: where its tolerance is not wide enough for this type, and why."""
+    repairs: dict[str, Repair] = {}
+    """By name: what must be mended for the type to run."""
+    broken_on: dict[str, str] = {}
+    """Stacks that have the type and cannot run it, each with the reason: an older one is planned instead."""
 
 
 class Weights(Record):

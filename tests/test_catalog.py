@@ -117,6 +117,15 @@ def test_a_wrong_key_in_a_recipe_names_file_place_and_the_nearest_key(root: Path
     assert mistakes(root) == ("data/recipes/text.toml: bert.confg: unknown key (did you mean 'config'?)",)
 
 
+def test_a_repair_changes_something_and_a_broken_stack_is_one_that_there_is(root: Path) -> None:
+    (root / "data/recipes/text.toml").write_text(
+        '[opt]\nreason = "r"\nbroken_on = { v44 = "r" }\n[ctrl]\nreason = "r"\n[ctrl.repairs.nothing]\nreason = "r"\n'
+    )
+    nothing, no_stack = mistakes(root)
+    assert nothing.startswith("data/recipes/text.toml: ctrl.repairs.nothing: give attributes, a function or environ")
+    assert no_stack == "data/recipes/text.toml: opt.broken_on: no stack 'v44' in matrix.toml (did you mean 'v4'?)"
+
+
 def test_a_wider_tolerance_needs_a_reason_and_a_backend_that_there_is(root: Path) -> None:
     (root / "data/recipes/text.toml").write_text(
         '[bert]\nreason = "r"\ntolerances = { cpuu = { value = 1e-3, reason = "r" } }\n'

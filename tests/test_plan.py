@@ -16,7 +16,7 @@ from harness.configuration import load_configuration
 from harness.errors import UsageError
 from harness.matrix import Matrix
 from harness.plan import balanced, ci_matrix, make_plan, pick_shards, selection_from
-from harness.records import Plan
+from harness.records import Plan, Recipe
 from harness.selection import Selection, add_selection_arguments
 
 CONFIGURATION = load_configuration()
@@ -119,7 +119,8 @@ def test_the_container_is_told_the_limits_of_its_backend() -> None:
 
 def test_a_type_that_the_only_stack_lacks_is_planned_all_the_same() -> None:
     assert "graphormer" not in CATALOG.stacks["current"]
-    assert planned("--types", "graphormer").planned_shards == {"cpu/current/1of1": ("graphormer",)}
+    plan = planned("--types", "graphormer", "--stack", "current")
+    assert plan.planned_shards == {"cpu/current/1of1": ("graphormer",)}
 
 
 def test_a_type_is_planned_once_on_the_newest_stack_that_has_it() -> None:
@@ -135,6 +136,22 @@ def test_the_baseline_is_first_where_there_is_no_time_for_all() -> None:
     (types,) = (shard.model_types for shard in planned("--list", "all", "--stack", "current").shards)
     baseline = set(CATALOG.lists["baseline"])
     assert set(types[: len(baseline)]) == baseline
+
+
+def test_a_type_goes_to_an_older_stack_where_the_newer_one_is_broken_for_it() -> None:
+    matrix, catalog = two_stacks()
+    broken = Recipe(reason="of this test", broken_on={"current": "it lost generate"})
+    catalog = dataclasses.replace(catalog, recipes={**catalog.recipes, "bert": broken, "vit": broken})
+    plan = make_plan(matrix, catalog, selection("--types", "bert,gpt2,vit"), backends=["cpu"])
+    assert {shard.stack: list(shard.model_types) for shard in plan.shards} == {
+        "current": ["gpt2", "vit"],  # no other stack has vit: it is planned, and tells what is broken
+        "older": ["bert"],
+    }
+
+
+def test_every_type_of_the_baseline_is_planned_on_a_stack_that_has_it() -> None:
+    for shard in planned("--list", "baseline").shards:
+        assert set(shard.model_types) <= CATALOG.stacks[shard.stack]
 
 
 def test_a_stack_can_be_chosen() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from harness.cell import versions
 from harness.cell.outputs import SEED, MismatchError
 from harness.cell.recording import Recording
 
@@ -69,6 +70,16 @@ def _mask_scores(pipe: Any, direct: Recording, answer: Any) -> Answer:
     return [float(scores[one["token"]]) for one in answer]
 
 
+def _continued(pipe: Any, direct: Recording, _answer: Any) -> Answer:
+    assert direct.tokens is not None and direct.generate_inputs is not None  # noqa: S101, PT018 -- this task generates
+    return [versions.continuation(pipe, direct.generate_inputs["input_ids"][0], direct.tokens[0])]
+
+
+def _written(pipe: Any, direct: Recording, _answer: Any) -> Answer:
+    assert direct.tokens is not None  # noqa: S101 -- these tasks generate
+    return [pipe.tokenizer.decode(direct.tokens[0], skip_special_tokens=True, clean_up_tokenization_spaces=False)]
+
+
 def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
     assert direct.tokens is not None and direct.generate_inputs is not None  # noqa: S101, PT018 -- these tasks generate
     new = direct.tokens[0, direct.generate_inputs["input_ids"].shape[1] :]
@@ -87,7 +98,8 @@ _ANSWERS: dict[str, Callable[..., Answer]] = {
     "audio-classification": _class_scores,
     "zero-shot-image-classification": _image_label_scores,
     "fill-mask": _mask_scores,
-    "text-generation": _continuation,
+    "text-generation": _continued,
+    "text2text-generation": _written,
     "image-text-to-text": _continuation,
     "text-to-audio-diffusion": _of_reference,
     "super-resolution-diffusion": _of_reference,

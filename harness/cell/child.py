@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from harness.cell import from_pretrained, measure, pipelines
+from harness.cell import from_pretrained, measure, pipelines, repairs
 from harness.cell.draft import Draft, Send
 from harness.cell.executors import UnsupportedError
 from harness.cell.outputs import MismatchError
@@ -59,6 +59,7 @@ def run_cell(draft: Draft, execution: Execution, source: Source, scratch: Path, 
     folder = scratch / draft.api
     sabotage = SABOTAGES[canary]() if canary else Sabotage()
     try:
+        draft.mended = tuple(repairs.mend(draft.planned.recipe, draft.api))
         _APIS[draft.api](draft, execution, source, folder, sabotage)
     except Exception as error:  # noqa: BLE001 -- this is the boundary: what a model raises is its verdict
         outcome = outcome_of(error)

@@ -44,6 +44,8 @@ class Draft:
         self._proof: dict[str, Any] = {}
         self.stage: Stage = "start"
         self.task: str | None = None
+        self.mended: tuple[str, ...] = ()
+        """Those of the recipe's repairs that changed something."""
         self.output_summary: str | None = None
         self.device_failed = False
         """In a way that leaves nothing for the next cell to run on in this process."""
@@ -94,7 +96,7 @@ class Draft:
             outcome=outcome,
             stage=self.stage,
             reason=reason,
-            repairs=self.repairs,
+            repairs=(*self.mended, *self.repairs),
             route=self.route,
             attempts=tuple(self.attempts),
             failure=failure,

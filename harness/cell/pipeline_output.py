@@ -66,6 +66,40 @@ class Generated(TypedDict):
     generated_text: str
 
 
+class Summarised(TypedDict):
+    """A text made shorter; likewise."""
+
+    summary_text: str
+
+
+class Translated(TypedDict):
+    """A text in another language; likewise."""
+
+    translation_text: str
+
+
+class AnswerInText(TypedDict):
+    """A span of the context; a random model may choose one of no letter."""
+
+    score: Probability
+    answer: str
+    start: int
+    end: int
+
+
+class AnswerOfClasses(TypedDict):
+    """One of the known answers and its probability."""
+
+    score: Probability
+    answer: Words
+
+
+class AnswerInWords(TypedDict):
+    """An answer that was generated."""
+
+    answer: str
+
+
 class GeneratedFrom(Generated):
     """The continuation of a prompt, which is given back beside it."""
 
@@ -186,6 +220,13 @@ Features = Annotated[list[Any], Field(min_length=1), AfterValidator(_numbers)]
 _FORMS: dict[str, Any] = {
     "fill-mask": Annotated[list[Filled], Field(min_length=1)],
     "text-generation": Annotated[list[Generated], Field(min_length=1)],
+    "text2text-generation": Annotated[list[Generated], Field(min_length=1)],
+    "summarization": Annotated[list[Summarised], Field(min_length=1)],
+    "translation": Annotated[list[Translated], Field(min_length=1)],
+    "question-answering": AnswerInText,
+    "visual-question-answering": Annotated[list[AnswerOfClasses] | list[AnswerInWords], Field(min_length=1)],
+    "image-to-image": Array,
+    "image-to-text": Annotated[list[Generated], Field(min_length=1)],
     "text-classification": Annotated[list[Labelled], Field(min_length=2)],
     "token-classification": Annotated[list[Entity], Field(min_length=1)],
     "feature-extraction": Features,

@@ -121,7 +121,9 @@ def equal(one: Any, other: Any, tolerance: float = 0.0) -> bool:
 def _called(pipe: Any, call: Call, modality: str | None = None) -> Any:
     """One call of the pipeline; whatever draws random numbers in it draws the same ones every time."""
     torch.manual_seed(outputs.SEED)
-    return pipe(**call.fresh(modality))
+    arguments = call.fresh(modality)
+    by_place = [arguments.pop(call.by_place)] if call.by_place else []
+    return pipe(*by_place, **arguments)
 
 
 def check_loaded(pipe: Any, loaded: Loaded, checkpoint: Checkpoint, processors: Processors) -> None:

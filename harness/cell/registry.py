@@ -4,12 +4,14 @@
 The domain is derived; where it is wrong or too coarse, data/domains.toml corrects it by hand.
 """
 
+import contextlib
 import importlib
 import json
 import sys
 from collections.abc import Collection
 from typing import Any
 
+from harness.cell.versions import input_modalities
 from harness.records import Domain
 
 HEADS_BY_MODALITY = {
@@ -30,9 +32,10 @@ PARTS_BY_MODALITY = {
 
 def main(known: Collection[str] = ()) -> None:
     """Print the registry as JSON, a type a line; the domains of ``known`` types, which take long, are left out."""
-    import transformers
+    with contextlib.redirect_stdout(sys.stderr):  # some modelling files print as they are imported
+        import transformers
 
-    types = {name: None if name in known else domain_of(name) for name in sorted(model_types())}
+        types = {name: None if name in known else domain_of(name) for name in sorted(model_types())}
     registry = {"transformers": transformers.__version__, "types": types}
     sys.stdout.write(json.dumps(registry, indent=1) + "\n")
 
@@ -98,8 +101,7 @@ def _modalities_of_classes(model_type: str) -> set[str]:
         if isinstance(value, type) and issubclass(value, PreTrainedModel):
             model_class: Any = value
             if model_class.config_class is config_class:
-                modalities = model_class.input_modalities
-                declared |= {modalities} if isinstance(modalities, str) else set(modalities)
+                declared |= input_modalities(model_class)
     return set() if declared == {"text"} else declared
 
 

@@ -181,6 +181,33 @@ TASKS: tuple[Task, ...] = (
         by_name_only=True,
         logits_per_audio=("batch", "batch"),
     ),
+    _task(
+        "question-answering",
+        "ForQuestionAnswering",
+        "FOR_QUESTION_ANSWERING_MAPPING",
+        by_name_only=True,
+        start_logits=("batch", "sequence"),
+        end_logits=("batch", "sequence"),
+    ),
+    *(
+        _task(
+            name,
+            "ForSeq2SeqLM",
+            "FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
+            by_name_only=True,
+            generates=True,
+            logits=_LOGITS,
+        )
+        for name in ("summarization", "translation")
+    ),
+    _task(
+        "image-to-text",
+        "ForVision2Seq",
+        "FOR_VISION_2_SEQ_MAPPING",
+        by_name_only=True,
+        generates=True,
+        logits=_LOGITS,
+    ),
     # The bare model.
     _task("feature-extraction", "", "MAPPING", main_input="input_ids"),
     _task("image-feature-extraction", "", "MAPPING", main_input="pixel_values"),

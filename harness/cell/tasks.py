@@ -14,6 +14,7 @@ from transformers import CONFIG_MAPPING, PreTrainedModel
 from transformers.models.auto import modeling_auto
 from transformers.pipelines import SUPPORTED_TASKS
 
+from harness.cell.versions import sub_config_classes
 from harness.cell.task_table import TASKS, Task
 from harness.records import Recipe
 
@@ -82,7 +83,7 @@ def has_head(model_type: str, task: Task, *, named: bool = False) -> bool:
         return False
     model_class = getattr(transformers, names[0], None)
     # Some tables name, for a whole, the class of one of its parts.
-    if model_class is None or model_class.config_class in CONFIG_MAPPING[model_type].sub_configs.values():
+    if model_class is None or model_class.config_class in sub_config_classes(CONFIG_MAPPING[model_type]):
         return False
     return named or task.main_input is None or _main_input(model_class) == task.main_input
 

@@ -84,8 +84,8 @@ def save(config: Any, loader: Any, recipe: Recipe | None, folder: Path, most: in
     torch.manual_seed(SEED)
     with _parameter_cap(most):
         model = build(loader, config)
-    model.eval()
     spread(model, SEED)
+    model.eval()  # only now: some types (levit) work out values from their weights as they change over to this mode
     for name, value in (recipe.generation_config if recipe else {}).items():
         setattr(model.generation_config, name, value)
         # Written by its owner: what is derived from the model's config loses on loading whatever is not common.
@@ -109,7 +109,15 @@ def build(loader: Any, config: Any) -> Any:
     """A model of the config, by an Auto class or a class of its own."""
     # An Auto class that has several classes for the type looks for theirs among these, and trips over None.
     config.architectures = config.architectures or []
-    return loader(config) if hasattr(loader, "forward") else loader.from_config(config)
+    return loader(_its_part(loader, config)) if hasattr(loader, "forward") else loader.from_config(config)
+
+
+def _its_part(loader: Any, config: Any) -> Any:
+    """The part of the config that is the class's own, where a recipe names a class for a part of the whole."""
+    own = loader.config_class
+    if own is None or isinstance(config, own):
+        return config
+    return next((part for part in vars(config).values() if isinstance(part, own)), config)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 import transformers
 
+from harness.cell import versions
 from harness.cell.synthesis.relations import keep_relations, layer_count, per_layer
 from harness.records import Recipe, Style
 
@@ -172,8 +173,9 @@ class _Shrinking:
 def _declared(config: Any) -> Iterator[tuple[str, Any]]:
     """The fields that the config's class declares: others it derives, and would not take."""
     fields = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else None
+    foreign = versions.foreign_fields(config)
     for name, value in config.to_dict().items():
-        if fields is None or name in fields:
+        if (fields is None or name in fields) and name not in foreign:
             yield name, value
 
 

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
-from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
-from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
+from harness.cell.versions import FEATURE_EXTRACTORS, IMAGE_PROCESSORS, TOKENIZERS, VIDEO_PROCESSORS
 from harness.cell.registry import PARTS_BY_MODALITY
 from harness.cell.synthesis.arguments import text_config
 from harness.cell.synthesis.checkpoint import synthesise
@@ -33,10 +30,10 @@ from harness.records import Recipe
 _TEXT_DOMAINS = frozenset({"text", "vision-language", "document", "biology"})
 _SPEAKERS = frozenset({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES})
 """Types that go on from a text or say it, whatever their domain."""
-_PARTS: Mapping[str, Mapping[str, Any]] = {
-    "image_processor": IMAGE_PROCESSOR_MAPPING_NAMES,
-    "video_processor": VIDEO_PROCESSOR_MAPPING_NAMES,
-    "feature_extractor": FEATURE_EXTRACTOR_MAPPING_NAMES,
+_PARTS: Mapping[str, Mapping[str, str]] = {
+    "image_processor": IMAGE_PROCESSORS,
+    "video_processor": VIDEO_PROCESSORS,
+    "feature_extractor": FEATURE_EXTRACTORS,
 }
 _MODALITY = {"tokenizer": "text", "image_processor": "image", "video_processor": "video", "feature_extractor": "audio"}
 _CONFIG_NAMES = {"merge_size": "spatial_merge_size", "num_image_tokens": "mm_tokens_per_image"}
@@ -85,10 +82,7 @@ class Processors:
 def make_text_side(model_type: str, domain: str, recipe: Recipe | None, scratch: Path) -> Made | None:
     """The tokenizer, made before the model since the model's config takes its token ids; None for a type without."""
     takes_text = (
-        model_type in TOKENIZER_MAPPING_NAMES
-        or domain in _TEXT_DOMAINS
-        or model_type in _SPEAKERS
-        or _joins_text(model_type)
+        model_type in TOKENIZERS or domain in _TEXT_DOMAINS or model_type in _SPEAKERS or _joins_text(model_type)
     )
     settings = _below(recipe.processor if recipe else {}, "tokenizer")
     return make_tokenizer(model_type, settings, scratch) if takes_text else None
@@ -127,6 +121,8 @@ def _add_parts(result: Processors, model_type: str, config: Any, settings: Mappi
             continue
         own = _class(named or mapping[str(owner)])
         if role == "feature_extractor":
+            if not issubclass(own, transformers.SequenceFeatureExtractor):
+                continue  # an image processor under its older name
             result.made[role] = own(**_mirrored(own, config) | _spectrogram(own, config) | its_settings)
         else:
             result.made[role] = _sized(own, config, its_settings)
@@ -167,10 +163,7 @@ def _modalities(model_type: str) -> set[str]:
     return (named | {"video"} if "image" in named else named) or set(_MODALITY.values())
 
 
-def _class(name: Any) -> Any:
-    """The class of this name; where there are two backends of it, the one that transformers takes by itself."""
-    if isinstance(name, Mapping):
-        name = name.get("torchvision") or name.get("pil")
+def _class(name: str) -> Any:
     return getattr(transformers, name)
 
 

@@ -44,6 +44,8 @@ class Call:
 
     arguments: dict[str, Any]
     alternatives: dict[str, dict[str, Any]]
+    by_place: str | None = None
+    """The argument that the pipeline takes by its place only."""
 
     def fresh(self, modality: str | None = None) -> dict[str, Any]:
         """Arguments for one call, copied: some pipelines take what they need out of what they are given."""
@@ -107,6 +109,27 @@ def _texts(tokenizer: Any, raw: Raw) -> tuple[str, str]:
     ids = tokenizer(first)["input_ids"]
     known = sum(one != tokenizer.unk_token_id for one in ids)
     return (first, second) if 2 * known > len(ids) else (first.upper(), second.upper())
+
+
+def _written(pipe: Any, processors: "Processors") -> Call:
+    first, second = _texts(pipe.tokenizer, processors.raw)
+    return Call({"inputs": first, **_GREEDY}, {"text": {"inputs": second}}, by_place="inputs")
+
+
+def _question_and_context(_pipe: Any, processors: "Processors") -> Call:
+    first, second = processors.raw.texts
+    return Call(
+        {"question": QUESTIONS[0], "context": first},
+        {"text": {"question": QUESTIONS[1]}, "context": {"context": second}},
+    )
+
+
+def _image_and_question(_pipe: Any, processors: "Processors") -> Call:
+    first, second = _pictures(processors)
+    return Call(
+        {"image": first, "question": QUESTIONS[0]},
+        {"image": {"image": second}, "text": {"question": QUESTIONS[1]}},
+    )
 
 
 def _image(argument: str, **options: Any) -> Any:
@@ -253,6 +276,14 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "text-classification": _text("inputs", top_k=None),
     "token-classification": _text("inputs", ignore_labels=[]),  # or a model that finds nothing would say nothing
     "feature-extraction": _text("inputs", return_tensors=False),
+    # Until 4.57: version 5 dropped these pipelines.
+    "text2text-generation": _written,
+    "summarization": _written,
+    "translation": _written,
+    "question-answering": _question_and_context,
+    "visual-question-answering": _image_and_question,
+    "image-to-image": _image("images"),
+    "image-to-text": _image("inputs", generate_kwargs=_GREEDY),
     "image-classification": _image("inputs"),
     "image-feature-extraction": _image("inputs"),
     "object-detection": _image("inputs", threshold=0.0),

@@ -16,8 +16,8 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
+from harness.cell.versions import TOKENIZERS
 from harness.cell.synthesis.special_tokens import special_tokens
 from harness.cell.synthesis.tokenizer_files import CHARACTERS, from_files, parameters
 
@@ -79,7 +79,7 @@ def make_tokenizer(model_type: str, settings: Mapping[str, Any], scratch: Path) 
 
 def _own_class(model_type: str) -> Any:
     """The class that the Auto mapping names, or that stands in the type's own package; None where there is none."""
-    name = TOKENIZER_MAPPING_NAMES.get(model_type)
+    name = TOKENIZERS.get(model_type)
     if name:
         return getattr(transformers, name)
     module = model_type_to_module_name(model_type)

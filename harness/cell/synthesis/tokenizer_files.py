@@ -27,7 +27,8 @@ def from_files(own: Any, scratch: Path, tokens: Iterable[str], arguments: Mappin
     words = list(dict.fromkeys([*tokens, *named, *_characters()]))
     files = {}
     for argument, file_name in own.vocab_files_names.items():
-        if argument in accepted and not file_name.startswith("tokenizer"):
+        # A whole tokenizer, and pickles of one, are what a class can do without.
+        if argument in accepted and argument != "tokenizer_file" and not file_name.endswith(".pkl"):
             path = scratch / file_name
             path.write_bytes(_content(file_name, words, counted=hasattr(own, "add_from_file")))
             files[argument] = str(path)
@@ -58,7 +59,7 @@ def _characters() -> list[str]:
 
 def _content(file_name: str, words: list[str], *, counted: bool) -> bytes:
     suffix = Path(file_name).suffix
-    if suffix in (".model", ".spm"):
+    if suffix in (".model", ".spm", ".tokenizer"):
         return sentencepiece_model()
     # Classes with a method of fairseq's dictionaries read tokens with their counts.
     otherwise = _numbered if suffix == ".json" else _counted if counted else _lines
@@ -102,12 +103,12 @@ _FORMS: dict[str, Callable[[list[str]], str]] = {
 
 @cache
 def sentencepiece_model() -> bytes:
-    """A sentencepiece model of characters."""
+    """A sentencepiece model of characters; of the kind that transformers 4 can turn into a tokenizer in Rust."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([*CHARACTERS, f"{CHARACTERS} {CHARACTERS}"]),
         model_writer=model,
-        model_type="char",
+        model_type="unigram",
         vocab_size=len(CHARACTERS) + 8,
         hard_vocab_limit=False,
         character_coverage=1.0,

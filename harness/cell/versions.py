@@ -1,0 +1,85 @@
+"""What differs between the versions of transformers that cells run on: asked here, and nowhere else.
+
+The rest of this package is written to transformers 5. Older than 4.48 is untried.
+"""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TextGenerationPipeline
+from transformers.models.auto import feature_extraction_auto, image_processing_auto, tokenization_auto
+
+
+def _class_name(row: Any) -> str | None:
+    """The class that transformers takes by itself where its table names several.
+
+    Tokenizers were (in Python, in Rust) up to 4.57, image processors (with PIL, with torchvision) likewise, until
+    these became a mapping by backend. A row of one name is that name.
+    """
+    if isinstance(row, Mapping):
+        return row.get("torchvision") or row.get("pil")
+    return row if isinstance(row, str) or row is None else next((name for name in row if name), None)
+
+
+def _names(table: Mapping[str, Any]) -> dict[str, str]:
+    return {model_type: name for model_type, row in table.items() if (name := _class_name(row))}
+
+
+def _optional_table(module: str, name: str) -> Mapping[str, Any]:
+    """A table that older versions do not have: no type has such a class there."""
+    try:
+        table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
+    except ImportError:
+        return {}
+    return table
+
+
+TOKENIZERS = {
+    # Where there is one in Rust, it is what AutoTokenizer takes.
+    model_type: name
+    for model_type, row in tokenization_auto.TOKENIZER_MAPPING_NAMES.items()
+    if (name := _class_name(row[::-1] if isinstance(row, tuple) else row))
+}
+IMAGE_PROCESSORS = _names(image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES)
+FEATURE_EXTRACTORS = _names(feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING_NAMES)
+VIDEO_PROCESSORS = _names(
+    # Since 4.52; before, the image processor took films too.
+    _optional_table("transformers.models.auto.video_processing_auto", "VIDEO_PROCESSOR_MAPPING_NAMES")
+)
+
+
+def input_modalities(model_class: Any) -> set[str]:
+    """What a model class declares to take; before 5.0 none declared anything, which is now to declare text."""
+    declared = getattr(model_class, "input_modalities", "text")
+    return {declared} if isinstance(declared, str) else set(declared)
+
+
+def sub_config_classes(config_class: Any) -> list[Any]:
+    """The classes of a config's parts; some of version 4 say them of an instance only, as a property."""
+    parts = getattr(config_class, "sub_configs", None)
+    return list(parts.values()) if isinstance(parts, dict) else []
+
+
+def foreign_fields(config: Any) -> set[str]:
+    """Fields in which a config of version 4 carries generation settings (``top_k``), unless they are its own too."""
+    settings = getattr(config, "_get_global_generation_defaults", None)
+    if settings is None:
+        return set()
+    return set(settings()) - set(inspect.signature(type(config).__init__).parameters)
+
+
+def continuation(pipe: Any, prompt: Any, tokens: Any) -> str:
+    """What the pipeline of text-generation says of ``tokens``, which open with those of the prompt.
+
+    Version 5 decodes what is new; version 4 decoded all, and took as many letters away as the prompt has: some
+    tokenizers write a space between words, and none before.
+    """
+    tokenizer = pipe.tokenizer
+    if "prompt_length" not in TextGenerationPipeline.postprocess.__code__.co_varnames:
+        return str(tokenizer.decode(tokens[len(prompt) :], skip_special_tokens=True))
+    whole, asked = (
+        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=True) for ids in (tokens, prompt)
+    )
+    return str(whole[len(asked) :])
