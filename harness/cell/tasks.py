@@ -14,8 +14,8 @@ from transformers import CONFIG_MAPPING, PreTrainedModel
 from transformers.models.auto import modeling_auto
 from transformers.pipelines import SUPPORTED_TASKS
 
-from harness.cell.versions import sub_config_classes
 from harness.cell.task_table import TASKS, Task
+from harness.cell.versions import sub_config_classes
 from harness.records import Recipe
 
 OWN_CLASS = "features"

@@ -17,7 +17,6 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-from harness.cell.versions import FEATURE_EXTRACTORS, IMAGE_PROCESSORS, TOKENIZERS, VIDEO_PROCESSORS
 from harness.cell.registry import PARTS_BY_MODALITY
 from harness.cell.synthesis.arguments import text_config
 from harness.cell.synthesis.checkpoint import synthesise
@@ -25,6 +24,7 @@ from harness.cell.synthesis.config import IMAGE
 from harness.cell.synthesis.raw import RATE, TINY_RAW, Raw
 from harness.cell.synthesis.tokenizer import Made, make_tokenizer
 from harness.cell.tasks import task_for
+from harness.cell.versions import FEATURE_EXTRACTORS, IMAGE_PROCESSORS, TOKENIZERS, VIDEO_PROCESSORS
 from harness.records import Recipe
 
 _TEXT_DOMAINS = frozenset({"text", "vision-language", "document", "biology"})

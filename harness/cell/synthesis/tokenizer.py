@@ -17,9 +17,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from harness.cell.versions import TOKENIZERS
 from harness.cell.synthesis.special_tokens import special_tokens
 from harness.cell.synthesis.tokenizer_files import CHARACTERS, from_files, parameters
+from harness.cell.versions import TOKENIZERS
 
 _GENERIC = "TokenizersBackend"
 _ROLE_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
