@@ -1,5 +1,6 @@
 """Where a shard is measured: the machine, the limits and every installed package."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -15,6 +16,7 @@ from harness.records import EngineName, Environment
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_PEAKS = ("memory.peak", "memory/memory.max_usage_in_bytes")
+_CGROUP_CPU = ("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")  # version 2, then version 1's two
 _CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
 
 
@@ -46,8 +48,16 @@ def packages_installed() -> dict[str, str]:
 
 
 def usable_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
+    """The cores that this process may run on, or as many as its control group may keep busy, where that is fewer."""
+    cores = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):  # no file, or "max": no such limit
+        if (_CGROUP / _CGROUP_CPU[0]).exists():
+            quota, period = map(int, (_CGROUP / _CGROUP_CPU[0]).read_text(encoding="ascii").split())
+        else:
+            quota, period = (int((_CGROUP / name).read_text(encoding="ascii")) for name in _CGROUP_CPU[1:])
+        if quota > 0:
+            cores = min(cores, max(1, quota // period))
+    return cores
 
 
 def usable_memory() -> int:

@@ -32,6 +32,7 @@ from harness.errors import (
 from harness.gpus import Gpus, parse_gpus
 from harness.hub import Hub
 from harness.installed import INSTALLED, python_of_the_user, with_installed
+from harness.live import bar
 from harness.matrix import Limits, Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
 from harness.plan import Selection, make_plan, pick_shards, read_plan, write_plan
 from harness.records import Plan, Shard
@@ -220,8 +221,9 @@ def _run_shards(
         _lay_out(folder, plan, keep="--resume" in words)
         started = time.monotonic()
         try:
-            job = Job(shard=shard.id, folder=folder, words=words, limits=limits, gpus=gpus, **given)
-            ended = ready[shard.stack].run(job)
+            with bar(shard.id) as show:
+                job = Job(shard=shard.id, folder=folder, words=words, limits=limits, gpus=gpus, show=show, **given)
+                ended = ready[shard.stack].run(job)
         except KeyboardInterrupt:
             say(f"\n{shard.id}: cut off; what was measured is in {folder}, and --resume goes on from there")
             raise

@@ -86,13 +86,18 @@ class Pool:
 
     ``perform(work, scratch, send)`` is what a child does; it sends its cells, drafts before each stage. It may say
     True before it has come to all of them: it can do no more, and a new child is to begin with the next.
-    ``blank(work, api)`` is the cell of a child that died before it said anything.
+    ``blank(work, api)`` is the cell of a child that died before it said anything. ``watch(types)`` hears of the types
+    whose children are alive, whenever one has come or gone.
     """
 
     def __init__(
-        self, jobs: int, perform: Callable[[Work, Path, Send], bool | None], blank: Callable[[Work, Api], Cell]
+        self,
+        jobs: int,
+        perform: Callable[[Work, Path, Send], bool | None],
+        blank: Callable[[Work, Api], Cell],
+        watch: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
-        self._jobs, self._perform, self._blank = jobs, perform, blank
+        self._jobs, self._perform, self._blank, self._watch = jobs, perform, blank, watch
         self._children: list[_Child] = []
         self._selector = selectors.DefaultSelector()
         self._queue: deque[Work] = deque()
@@ -110,6 +115,7 @@ class Pool:
                     self._queue.clear()
                 while self._queue and len(self._children) < self._jobs:
                     self._start(self._queue.popleft())
+                    self._tell_who_runs()
                 yield from self._next_events()
         finally:
             self._stop_all()
@@ -221,6 +227,7 @@ class Pool:
         assert status is not None  # noqa: S101 -- it is dead: _next_events saw it
         log = _tail(child.log)
         self._forget(child)
+        self._tell_who_runs()
         left = tuple(api for api in child.work.apis if api not in child.finished)
         if not left:
             return
@@ -238,6 +245,9 @@ class Pool:
         rest = tuple(api for api in left if api != cell.api)
         if rest:
             self._queue.appendleft(replace(child.work, apis=rest))
+
+    def _tell_who_runs(self) -> None:
+        self._watch(tuple(child.work.planned.model_type for child in self._children))
 
     def _forget(self, child: _Child) -> None:
         for descriptor in (child.pidfd, child.pipe):

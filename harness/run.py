@@ -7,7 +7,6 @@ the outcomes: judging them is the report's work.
 
 import argparse
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -26,7 +25,9 @@ from harness.environment import describe, peak_memory, usable_cores, usable_memo
 from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, EnvironmentBrokenError, UsageError
 from harness.no_device import NoDeviceError
 from harness.pool import Ended, Pool, Send, Work
+from harness.progress import Teller
 from harness.records import Api, Canary, Cell, Environment, Execution, Footer, Header, Outcome, Plan, PlannedType, Shard
+from harness.reproduce import reproduce_line
 from harness.run_words import what_to_run
 from harness.selection import add_budget_argument, add_selection_arguments, add_variants_argument, variants_from
 
@@ -106,17 +107,20 @@ class _Run:
         self.no_device: str | None = None
         self.trouble: str | None = None
         """Why the real weights could not be had, where that is the machine's or the hub's fault."""
+        self.environment = describe(jobs, self.threads)
         self.canaries: list[Canary] = []
         self.cells: list[Cell] = []
+        self.teller = Teller(shard.types, len(plan.apis))
 
     def measure(self, *, resume: bool) -> int:
         """Write results.jsonl as the cells end, then junit.xml and metrics.json."""
-        environment = describe(self.jobs, self.threads)
+        environment = self.environment
         header = self._header(environment)
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / results.RESULTS_FILE
         kept = results.resume(path, header) if resume else ()
         self.cells.extend(kept)
+        self.teller.kept(kept)
         _say(f"{self.shard.id}: {len(self.shard.types)} model types, {self.jobs} at a time; importing …")
         if REASON_VARIABLE not in os.environ:
             self._fetch()
@@ -255,7 +259,7 @@ class _Run:
                 limits = self.execution
                 work.append(Work(planned, apis, limits.timeout_seconds, limits.child_memory_bytes))
         until = self.started + (float("inf") if self.budget is None else self.budget)
-        for ended in Pool(self.jobs, self._perform, self._unheard).run(work, until):
+        for ended in Pool(self.jobs, self._perform, self._unheard, self.teller.runs).run(work, until):
             yield self._told(self._cell(ended))
 
     def _told(self, cell: Cell) -> Cell:
@@ -265,6 +269,7 @@ class _Run:
         why = f": {cell.reason.splitlines()[0]}" if cell.reason else ""
         counted = f"{len(self.cells):>{len(str(total))}}/{total}"
         _say(f"  {counted} {cell.model_type} {cell.api}: {cell.outcome}{why[:160]} ({cell.seconds:.1f} s)")
+        self.teller.ended(cell)
         return cell
 
     def _unavailable(self, done: Set[tuple[str, Api]]) -> Iterator[Cell]:
@@ -303,14 +308,16 @@ class _Run:
         )
 
     def _reproduce(self, model_type: str) -> str:
-        words = [f"ci/nox -s {self.shard.backend} -- --types {model_type} --stack {self.shard.stack}"]
-        weights = self.plan.weights
-        if weights is not None:
-            words.append(f"--weights {shlex.quote(weights.name)}")
-            words += ["--trust-remote-code"] if weights.trust_remote_code else []
-        elif self.plan.scale != "tiny":
-            words.append(f"--scale {self.plan.scale}")
-        return " ".join(words)
+        return reproduce_line(
+            model_type,
+            self.shard.backend,
+            self.shard.stack,
+            scale=self.plan.scale,
+            weights=self.plan.weights,
+            planned=self.plan.backends[self.shard.backend],
+            execution=self.execution,
+            environment=self.environment,
+        )
 
     def _cell(self, ended: Ended) -> Cell:
         """The cell with what only the parent knows: how the child died, what it printed, who ran beside it."""

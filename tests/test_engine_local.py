@@ -161,3 +161,22 @@ def test_installing_into_an_environment_of_the_callers_is_done_once(
     local.install_into(build, place)
     assert log.read_text() == words
     assert sys.executable not in words
+
+
+def test_output_that_somebody_shows_is_handed_over_whole_and_asks_for_progress(
+    build: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = script(tmp_path / "python", '#!/bin/sh\necho "out $HARNESS_PROGRESS"\necho err >&2\nexit 3\n')
+    heard: list[str] = []
+    ended = environment(python, build).run(dataclasses.replace(job(tmp_path), show=heard.append))
+    assert ended.code == 3
+    assert "".join(heard) == "out 1\nerr\n"
+    assert capfd.readouterr().out == ""
+
+
+def test_output_that_nobody_shows_is_ours_and_asks_for_none(
+    build: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = script(tmp_path / "python", '#!/bin/sh\necho "out $HARNESS_PROGRESS"\n')
+    environment(python, build).run(job(tmp_path))
+    assert capfd.readouterr().out == "out \n"

@@ -102,7 +102,7 @@ def test_no_row_excuses_a_missing_cell(tmp_path: Path) -> None:
     report = rebuilt(tmp_path, rows=(mini.expectation("gpt2", "pipeline"),))
     lost = judgement(report, "gpt2", "pipeline")
     assert (lost.outcome, lost.judgement, lost.stage, lost.domain) == ("missing", "missing", None, "text")
-    assert lost.reproduce == "ci/nox -s cpu -- --types gpt2 --stack current"
+    assert lost.reproduce == "ci/nox -s cpu -- --types gpt2 --stack current --out results-again"
     assert report.exit_code == 1
     assert [one.kind for one in report.problems] == ["no footer", "missing cell"]
 

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -66,7 +66,7 @@ def _run(client: DockerClient, image: str, job: Job) -> Ended:
             # Attached before it starts, so that nothing it says is missed.
             output = container.attach(stream=True, logs=True, demux=True)
             _start(container, job)
-            _show(output)
+            _show(output, job.show)
             code = int(container.wait(timeout=_END_SECONDS)["StatusCode"])
             container.reload()
             return Ended(code=code, out_of_memory=bool(container.attrs["State"].get("OOMKilled")))
@@ -104,7 +104,7 @@ def _create(client: DockerClient, image: str, job: Job, user: str) -> Container:
                 *("run", "--plan", f"{RESULTS}/plan.json", "--shard", job.shard, "--out", RESULTS, *job.words),
                 *(("--weights", WEIGHTS) if job.weights is not None else ()),
             ],
-            environment={"HARNESS_IMAGE": image, **(job.settings or {}), **_download_settings(job.download)},
+            environment={"HARNESS_IMAGE": image, **job.variables, **_download_settings(job.download)},
             labels=Parent.this().labels(),
             user=user,
             init=True,  # without it a signal that the harness sends itself is ignored: it would be process 1
@@ -155,11 +155,16 @@ def _download_settings(download: Download | None) -> dict[str, str]:
     return {**download.settings, "HF_HUB_CACHE": CACHE, **certificates}
 
 
-def _show(output: Iterator[tuple[bytes | None, bytes | None]]) -> None:
+def _show(output: Iterator[tuple[bytes | None, bytes | None]], show: Callable[[str], None] | None) -> None:
     for out, error in output:
         for content, stream in ((out, sys.stdout), (error, sys.stderr)):
-            if content:
-                stream.write(content.decode("utf-8", errors="replace"))
+            if not content:
+                continue
+            text = content.decode("utf-8", errors="replace")
+            if show is not None:
+                show(text)
+            else:
+                stream.write(text)
                 stream.flush()
 
 

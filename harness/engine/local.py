@@ -154,7 +154,7 @@ class Environment:
                 "PYTHONPATH": str(ROOT),
                 "HOME": scratch,
                 "TMPDIR": scratch,
-                **(job.settings or {}),
+                **job.variables,
             }
             settings.pop("HARNESS_IMAGE", None)
             if self.torch is None:  # what the user installed with pip --user lies in the home that is not shown
@@ -172,10 +172,17 @@ class Environment:
                 [self.python, "-m", "harness", *words, *job.words],
                 env=settings,
                 cwd=scratch,
+                text=True,
+                errors="replace",
+                stdout=subprocess.PIPE if job.show else None,
+                stderr=subprocess.STDOUT if job.show else None,
                 # There is no container to sweep: where this process is killed, its child must end by itself.
                 preexec_fn=end_with_parent,  # noqa: PLW1509 -- one system call, and no threads run here
             )
             try:
+                for line in child.stdout or ():
+                    if job.show is not None:
+                        job.show(line)
                 code = child.wait()
             finally:
                 _end(child)
@@ -183,7 +190,7 @@ class Environment:
         return Ended(code=code if code >= 0 else 128 - code)
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _end(child: "subprocess.Popen[str]") -> None:
     """See the child dead: it has had the terminal's Ctrl-C already, or gets a polite kill now."""
     if child.poll() is not None:
         return

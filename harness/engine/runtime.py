@@ -1,6 +1,6 @@
 """What a shard needs to run somewhere, and how it ended: the same for containers and without."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from harness.engine.images import Build
 from harness.gpus import Gpus
 from harness.matrix import Limits, TorchBuild
+from harness.progress import VARIABLE
 from harness.records import EngineName
 
 
@@ -38,10 +39,17 @@ class Job:
     """Further environment variables."""
     gpus: Gpus | None = None
     """Those that the shard is given; None: it needs none."""
+    show: Callable[[str], None] | None = None
+    """Where the run's output goes, and word of its progress; None: its output is ours."""
     weights: Path | None = None
     """The folder of real weights, which the run may read."""
     download: Download | None = None
     """Real weights on the hub: only with them may the run use the network."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All of those."""
+        return {**(self.settings or {}), **({VARIABLE: "1"} if self.show else {})}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from harness.report.model import (
     MatrixCell,
     MatrixReport,
 )
+from harness.reproduce import reproduce_line
 
 _ORDER = ("passed", "mismatch", "failed", "unsupported", "not-applicable")
 """Of outcomes, the more telling first; the others come after."""
@@ -104,7 +105,7 @@ def _missing_cell(key: tuple[str, str, str, str], shard: str, merged: Merged, do
             "outcome": "missing",
             "stage": None,
             "reason": why,
-            "reproduce": f"ci/nox -s {backend} -- --types {model_type} --stack {stack}",
+            "reproduce": reproduce_line(model_type, backend, stack),
             "shard": shard,
             "judgement": "missing",
             "best": False,
