@@ -71,7 +71,7 @@ def backend_session(backend: str) -> None:
 
 
 for _backend in backends():
-    if _backend in {"build", "plan", "report", "lint", "types", "tests", "tests_real", "lock"}:
+    if _backend in {"build", "plan", "report", "show", "lint", "types", "tests", "tests_real", "lock"}:
         sys.exit(f"matrix.toml: backends.{_backend}: a session of another kind has this name")
     backend_session(_backend)
 
@@ -92,6 +92,12 @@ def plan(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Merge results, judge them, and write the report."""
     verb(session, "report")
+
+
+@nox.session(default=False)
+def show(session: nox.Session) -> None:
+    """Print all that is known of a model type."""
+    verb(session, "show")
 
 
 @nox.session(default=False)

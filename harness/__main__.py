@@ -19,6 +19,7 @@ VERBS: Final = {
     "launch": "plan, build, run and report one backend",
     "run": "measure one shard of a plan, here and now",
     "report": "merge results, judge them, and write the report",
+    "show": "print all that is known of a model type: its recipe, and its last cells with their figures",
     "lock": "compile docker/pins/*.in",
     "schema": "print the JSON Schema of plans and results",
 }

@@ -110,7 +110,7 @@ def explain(failure: Failure | None, *, stage: str, reproduce: str) -> str:
     if failure is not None:
         lines += [f"{failure.error_class}: {failure.message}"]
         lines += [f"at: {failure.frame}"] if failure.frame else []
-        lines += [f"category: {failure.category}", f"hint: {failure.hint}"]
+        lines += [f"category: {failure.category}", f"hint: {failure.hint}", f"signature: {failure.signature}"]
     lines.append(f"reproduce: {reproduce}")
     if failure is not None:
         lines += ["", bounded(failure.traceback, _LOG_LIMIT)] if failure.traceback else []
