@@ -7,7 +7,7 @@ whose checks are blind, whose watch sleeps or whose comparison compares nothing 
 from dataclasses import dataclass
 
 from harness.pool import Work
-from harness.records import Execution, Outcome, PlannedType
+from harness.records import Execution, Outcome, PlannedType, RuntimeName
 
 MODEL_TYPE = "bert"
 _HANG_SECONDS = 3.0
@@ -24,6 +24,8 @@ class Expected:
     """What must happen, for people."""
     timeout_seconds: float | None = None
     memory_bytes: int | None = None
+    runtime: RuntimeName | None = None
+    """Only there, where it can happen at all; None: everywhere."""
 
 
 CANARIES = (
@@ -33,6 +35,7 @@ CANARIES = (
     Expected("memory", "out-of-memory", "be stopped for its memory", memory_bytes=_GROWTH_BYTES),
     Expected("constant outputs", "mismatch", "be seen to ignore its inputs"),
     Expected("wrong number", "mismatch", "be seen to differ from its reference"),
+    Expected("silent fallback", "failed", "be seen to have run in PyTorch", runtime="openvino"),
 )
 
 
@@ -48,6 +51,7 @@ def canary_work(execution: Execution) -> list[Work]:
             canary=canary.sabotage,
         )
         for canary in CANARIES
+        if canary.runtime in (None, execution.runtime)
     ]
 
 

@@ -40,6 +40,8 @@ class Catalog:
     """Of every known type: those of the baseline, those that a stack has, and those that nobody can run."""
     stacks: Mapping[str, frozenset[str]]
     """The types that each stack's transformers has."""
+    exported: Mapping[str, frozenset[str]]
+    """The types that each stack's own exporter has; none where it has no exporter."""
     lists: Mapping[str, tuple[str, ...]]
     """Those of data/lists.toml, ``baseline``, ``families`` and ``all``."""
     families: Mapping[str, Family]
@@ -92,6 +94,8 @@ class _Registry(Document):
 
     transformers: str
     types: dict[str, Domain]
+    exported: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """The tasks that the stack's exporter has a type for."""
 
 
 class _Reader:
@@ -163,6 +167,7 @@ def load_catalog(matrix: Matrix | None, data_dir: Path = ROOT / "data") -> Catal
     catalog = Catalog(
         domains=_domains(reader, baseline, registries) | {name: one.domain for name, one in unavailable.items()},
         stacks=stacks,
+        exported={stack: frozenset(registry.exported) for stack, registry in registries.items()},
         lists={"baseline": baseline, "families": of_families, "all": tuple(everything)} | _lists(reader),
         families=families,
         unavailable=unavailable,

@@ -183,8 +183,8 @@ def _stacks(backend: Backend, selection: Selection) -> tuple[str, ...]:
     return (selection.stack,) if selection.stack else backend.stacks
 
 
-def _stack_of(catalog: Catalog, stacks: Sequence[str], model_type: str) -> str:
-    """The first stack that has the type and is not known to be broken for it, else the first that has it.
+def _stacks_of(catalog: Catalog, stacks: Sequence[str], model_type: str) -> set[str]:
+    """The first stack that has the type and is not known to be broken for it, and the first whose exporter has it.
 
     A type that none has is planned on the first one all the same: its cells say that the type is gone from
     there, where leaving it out would make a type of the baseline vanish from every count.
@@ -192,7 +192,8 @@ def _stack_of(catalog: Catalog, stacks: Sequence[str], model_type: str) -> str:
     having = [stack for stack in stacks if model_type in catalog.stacks[stack]]
     recipe = catalog.recipes.get(model_type)
     sound = [stack for stack in having if recipe is None or stack not in recipe.broken_on]
-    return next(iter([*sound, *having, *stacks]))
+    first = next(iter([*sound, *having, *stacks]))
+    return {first, next((stack for stack in stacks if model_type in catalog.exported.get(stack, ())), first)}
 
 
 def _shards(
@@ -203,7 +204,7 @@ def _shards(
     baseline = set(catalog.lists["baseline"])
     for stack in stacks:
         for index, part in enumerate(parts, start=1):
-            here = [name for name in part if _stack_of(catalog, stacks, name) == stack]
+            here = [name for name in part if stack in _stacks_of(catalog, stacks, name)]
             here.sort(key=lambda name: name not in baseline)  # it comes first where there is no time for all
             if here:  # a part may hold nothing of a stack that few types need
                 yield Shard(

@@ -132,6 +132,24 @@ def test_a_type_is_planned_once_on_the_newest_stack_that_has_it() -> None:
     }
 
 
+def test_a_type_is_planned_besides_on_the_newest_stack_whose_exporter_has_it() -> None:
+    matrix, catalog = two_stacks()
+    catalog = dataclasses.replace(catalog, exported={"older": frozenset({"bert", "van"})})
+    words = selection("--types", "bert,gpt2,van")
+    assert make_plan(matrix, catalog, words).planned_shards == {
+        "cpu/current/1of1": ("bert", "gpt2"),
+        "cpu/older/1of1": ("bert", "van"),
+    }
+
+
+def test_optimum_intel_is_tried_on_the_stack_that_has_it_and_all_else_on_the_newest_transformers() -> None:
+    plan = make_plan(MATRIX, CATALOG, selection("--types", "bert,detr"), backends=["openvino"])
+    assert plan.planned_shards == {
+        "openvino/openvino-current/1of1": ("bert", "detr"),
+        "openvino/openvino-exporter/1of1": ("bert",),
+    }
+
+
 def test_the_baseline_is_first_where_there_is_no_time_for_all() -> None:
     (types,) = (shard.model_types for shard in planned("--list", "all", "--stack", "current").shards)
     baseline = set(CATALOG.lists["baseline"])

@@ -41,6 +41,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
     )
 
     loaded = executor_for(execution).load(draft, checkpoint, inputs, task, method)
+    sabotage.after_loading(loaded, checkpoint)
     draft.proved(inputs_sha256=inputs.digest, synthesis=prepared.way, not_fed=inputs.not_fed, **loaded.proof())
 
     draft.enter("first inference")

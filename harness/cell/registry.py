@@ -6,6 +6,7 @@ The domain is derived; where it is wrong or too coarse, data/domains.toml correc
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import sys
 from collections.abc import Collection
@@ -31,12 +32,15 @@ PARTS_BY_MODALITY = {
 
 
 def main(known: Collection[str] = ()) -> None:
-    """Print the registry as JSON, a type a line; the domains of ``known`` types, which take long, are left out."""
+    """Print the registry as JSON, and what the stack's exporter has; no domains, which take long, of ``known`` types."""
     with contextlib.redirect_stdout(sys.stderr):  # some modelling files print as they are imported
         import transformers
 
         types = {name: None if name in known else domain_of(name) for name in sorted(model_types())}
-    registry = {"transformers": transformers.__version__, "types": types}
+        exported = exported_types()
+    registry: dict[str, Any] = {"transformers": transformers.__version__, "types": types}
+    if exported:
+        registry["exported"] = exported
     sys.stdout.write(json.dumps(registry, indent=1) + "\n")
 
 
@@ -44,6 +48,15 @@ def model_types() -> list[str]:
     """The names of the installed transformers' own registry."""
     auto: Any = importlib.import_module("transformers.models.auto.configuration_auto")
     return list(auto.CONFIG_MAPPING_NAMES)
+
+
+def exported_types() -> dict[str, tuple[str, ...]]:
+    """The types of these that optimum-intel's exporter has, each with its tasks; none where it is not installed."""
+    if importlib.util.find_spec("optimum") is None:
+        return {}
+    from harness.cell.openvino.optimum_route import exported_tasks
+
+    return {name: tasks for name in sorted(model_types()) if (tasks := exported_tasks(name))}
 
 
 def domain_of(model_type: str) -> Domain:

@@ -1,12 +1,13 @@
 """The canaries: ways to spoil a real cell, each of which the harness must see for what it is.
 
-They spoil the very cells that models go through, at two places: after the checkpoint was saved, and before the
+They spoil the very cells that models go through: after the checkpoint was saved, once it is loaded, or before the
 first inference. A cell is otherwise run with ``Sabotage()``, which spoils nothing.
 """
 
 import ctypes
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,6 +23,9 @@ class Sabotage:
     def after_saving(self, checkpoint: Checkpoint) -> bool:  # noqa: ARG002 -- for those that override it
         """The checkpoint is on disk. Says whether the model in memory was spoilt too, and so its outputs."""
         return False
+
+    def after_loading(self, loaded: Any, checkpoint: Checkpoint) -> None:
+        """The executor has loaded it."""
 
     def before_inference(self) -> None:
         """The model is loaded, and is about to run for the first time."""
@@ -89,6 +93,14 @@ class WrongNumber(Sabotage):
         return False
 
 
+class SilentFallback(Sabotage):
+    """Eager PyTorch answers in the runtime's place, with the very numbers that are expected."""
+
+    def after_loading(self, loaded: Any, checkpoint: Checkpoint) -> None:
+        """Put the model in memory where the runtime's was."""
+        loaded.model = checkpoint.model
+
+
 def _weights_file(checkpoint: Checkpoint) -> Path:
     return next(checkpoint.folder.glob("*.safetensors"))
 
@@ -100,4 +112,5 @@ SABOTAGES: dict[str, type[Sabotage]] = {
     "memory": MemoryHog,
     "constant outputs": ConstantOutputs,
     "wrong number": WrongNumber,
+    "silent fallback": SilentFallback,
 }

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import ROOT, run
+from harness.canaries import CANARIES
 from harness.cell import sabotage
 from harness.cell.draft import Draft
 from harness.cell.speed import measure_forward
@@ -83,7 +84,7 @@ def test_the_same_type_has_the_same_weights_inputs_and_outputs_in_every_run(tmp_
     assert proofs[0] == proofs[1]
 
 
-@pytest.mark.parametrize("blind", sorted(sabotage.SABOTAGES))
+@pytest.mark.parametrize("blind", sorted(one.sabotage for one in CANARIES if one.runtime is None))
 def test_a_run_in_which_a_canary_passes_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: str) -> None:
     monkeypatch.setitem(sabotage.SABOTAGES, blind, sabotage.Sabotage)  # spoils nothing, so the cell passes
     assert measure(tmp_path, plan_of("bert")) == 3

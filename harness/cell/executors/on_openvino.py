@@ -83,6 +83,7 @@ class Executor:
             loaded.outside = loaded.computed_outside(inputs.values)
             loaded.check_outside()
             loaded.eager = checkpoint.model, dict(inputs.values)
+            _check_alternatives(loaded, checkpoint, inputs, tolerance)
             _try_other_shapes(loaded, checkpoint, inputs, tolerance, draft)
             if task.generates:
                 prompts = inputs.generation_values(checkpoint.model)
@@ -380,6 +381,18 @@ def _configs(config: Any) -> Iterator[Any]:
     for name in config.sub_configs:
         if (part := getattr(config, name, None)) is not None:
             yield from _configs(part)
+
+
+def _check_alternatives(loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tolerance: float) -> None:
+    """``MismatchError`` where other values in the same shapes give other numbers than the reference's.
+
+    A converter that follows one run of a model may have taken a way that only these values lead to.
+    """
+    for name in inputs.alternatives:
+        values = inputs.with_alternative(name)
+        expected = outputs.call(checkpoint.model, values, loaded.method)
+        found = compare.differences(*loaded.comparable(expected, loaded.call(values)))
+        compare.within(found, tolerance, f"the reference, given other {name},")
 
 
 def _try_other_shapes(loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tolerance: float, draft: Draft) -> None:

@@ -125,7 +125,7 @@ def _eager_attention(model: Any) -> Iterator[None]:
 
 
 def _can_batch_experts(error: BaseException) -> bool:
-    return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "one_hot", "nonzero")(error)
+    return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "histc", "one_hot", "nonzero")(error)
 
 
 REPAIRS: tuple[Repair, ...] = (

@@ -5,7 +5,7 @@ Each stands in for PyTorch's own only while a model is converted, and only where
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,16 @@ def _diff(
     return whole
 
 
+_CAT = torch.cat
+
+
+def _cat(tensors: Sequence[torch.Tensor], *positional: Any, **named: Any) -> torch.Tensor:
+    # PyTorch passes over tensors of one dimension with nothing in them, whatever the others' dimensions: caches
+    # begin as such.
+    held = [one for one in tensors if one.dim() != 1 or one.shape[0]]
+    return _CAT(held or list(tensors), *positional, **named)
+
+
 def _mse_loss(
     value: torch.Tensor, target: torch.Tensor, *_old: Any, reduction: str = "mean", **_more: Any
 ) -> torch.Tensor:
@@ -71,6 +81,7 @@ def _mse_loss(
 WRITTEN_OUT = (
     WrittenOut("aten::unfold", _unfold, ((torch.Tensor, "unfold"),)),
     WrittenOut("aten::diff", _diff, ((torch, "diff"), (torch.Tensor, "diff"))),
+    WrittenOut("aten::cat", _cat, ((torch, "cat"),)),
     WrittenOut("aten::mse_loss", _mse_loss, ((functional, "mse_loss"),)),
 )
 """By the operator's name in torch.jit; torch.export's has a point in place of the colons, and an overload."""
