@@ -32,7 +32,7 @@ PARTS_BY_MODALITY = {
 
 
 def main(known: Collection[str] = ()) -> None:
-    """Print the registry as JSON, and what the stack's exporter has; no domains, which take long, of ``known`` types."""
+    """Print the registry as JSON, with what the exporter has; no domains, which take long, of ``known`` types."""
     with contextlib.redirect_stdout(sys.stderr):  # some modelling files print as they are imported
         import transformers
 
