@@ -4,9 +4,10 @@ Imports cost seconds and are shared with the children by copy-on-write. Nothing 
 fork would lose: torch is held to one thread, and no device other than the CPU is touched.
 """
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,12 +40,25 @@ def warm(types: Iterable[PlannedType] = (), runtime: RuntimeName = "torch") -> N
 
     executors.warm(runtime)
     import_libraries(types)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _no_question_to_cuda():
         checkpoint = synthesise("bert", task_for("bert", None), None, Path(folder))
         loaded = checkpoint.loader.from_pretrained(folder)
         call(loaded, make_inputs(loaded, None).values)
     if torch.cuda.is_initialized() or _has_opened(_CUDA_DEVICE):
         raise EnvironmentBrokenError("an import opened the GPU before any child was forked: no child could use it")
+
+
+@contextlib.contextmanager
+def _no_question_to_cuda() -> Iterator[None]:
+    """transformers' masks ask whether CUDA is recording a graph, and the question alone opens the GPU."""
+    import torch
+
+    asked = torch.cuda.is_current_stream_capturing
+    torch.cuda.is_current_stream_capturing = lambda: False
+    try:
+        yield
+    finally:
+        torch.cuda.is_current_stream_capturing = asked
 
 
 def _has_opened(file: str) -> bool:
