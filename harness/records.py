@@ -197,6 +197,8 @@ class Recipe(Record):
     """Sizes of the inputs where they do not follow from the config: ``sequence_length``, ``image_size`` …"""
     inputs: dict[str, Tensor | Literal["leave out"]] = {}
     """Arguments of ``forward`` that are not as the signature suggests."""
+    call: dict[str, Tensor] = {}
+    """Arguments of the pipeline's call that this type needs besides, by dotted path: ``forward_params.tgt_lang``."""
     processor: dict[str, JsonValue] = {}
     """Arguments of the processor, image processor or feature extractor by dotted path."""
     outputs: dict[str, tuple[str | int, ...]] | None = None

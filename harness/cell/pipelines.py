@@ -22,7 +22,7 @@ from harness.cell.sabotage import Sabotage
 from harness.cell.source import Source
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.processors import Processors
-from harness.cell.synthesis.raw import Call, call_for
+from harness.cell.synthesis.raw import Call, call_for, with_arguments
 from harness.cell.task_table import Task
 from harness.records import Execution, Throughput
 
@@ -45,7 +45,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
 
     pipe, loaded = executor_for(execution).pipeline(draft, checkpoint, task, processors)
     check_loaded(pipe, loaded, checkpoint, processors)
-    call = call_for(task.name, pipe, processors)
+    call = with_arguments(call_for(task.name, pipe, processors), draft.planned.recipe)
 
     draft.enter("first inference")
     sabotage.before_inference()

@@ -5,6 +5,7 @@ fed to it, and how thoroughly speed is measured.
 """
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from harness.cell.measure import TINY, Rule
 from harness.cell.synthesis.checkpoint import Checkpoint, synthesise
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.synthesis.ladder import Prepared, prepare, style_for
-from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
+from harness.cell.synthesis.processors import Processors, make_codec, make_processors, make_text_side
 from harness.cell.task_table import Task
 from harness.cell.tasks import NoSuchTaskError, pipeline_task_for, task_for
 from harness.records import Execution, Plan, PlannedType
@@ -63,13 +64,18 @@ class Tiny:
     def prepare_pipeline(self, planned: PlannedType, task: Task, folder: Path) -> tuple[Checkpoint, Processors]:
         """With processors of the type's own classes."""
         recipe = planned.recipe
-        text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
+        domain = "text" if task.name == "feature-extraction" else planned.domain  # that of a part may be the whole's
+        text = make_text_side(planned.model_type, domain, recipe, folder / "tokenizer")
         style = recipe.style if recipe and recipe.style else style_for(planned, task, folder)
         checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
         processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder)
         if task.name == "image-feature-extraction":
             _check_fed(checkpoint.model, processors)
         processors.save(folder)
+        if vocoder := (recipe.processor.get("vocoder") if recipe else None):
+            # The pipeline of a spectrogram's type takes the vocoder as an object, and would ask the hub for one.
+            options = {"vocoder": make_codec(str(vocoder), folder / "vocoder")}
+            checkpoint = replace(checkpoint, options={**checkpoint.options, **options})
         return checkpoint, processors
 
     def batch(self, prepared: Prepared, planned: PlannedType) -> Inputs | None:  # noqa: ARG002 -- one is enough here

@@ -5,7 +5,7 @@ A type is tested with the head that people use it for; where no Auto class has t
 
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from transformers.models.auto import modeling_auto
 from transformers.pipelines import SUPPORTED_TASKS
 
 from harness.cell.task_table import TASKS, Task
-from harness.cell.versions import sub_config_classes
+from harness.cell.versions import input_modalities, sub_config_classes
 from harness.records import Recipe
 
 OWN_CLASS = "features"
@@ -55,15 +55,46 @@ def pipeline_task_for(model_type: str, recipe: Recipe | None) -> Task:
         if _chosen(one, wanted) and one.name in SUPPORTED_TASKS and has_head(model_type, one, named=wanted is not None):
             return one
     if wanted is None:
-        heads = (
-            ", ".join(
-                dict.fromkeys(task.name for task in TASKS if has_head(model_type, task) and not task.by_name_only)
-            )
-            or "none"
-        )
-        msg = f"transformers {transformers.__version__} has no pipeline for any head of {model_type} (heads: {heads})"
-        raise NoSuchTaskError(msg)
+        heads = dict.fromkeys(task.name for task in TASKS if has_head(model_type, task) and not task.by_name_only)
+        return _own_pipeline_task(model_type, recipe, heads)
     raise _no_such_task(model_type, wanted)
+
+
+def _own_pipeline_task(model_type: str, recipe: Recipe | None, heads: Iterable[str]) -> Task:
+    """Features by the type's own class, which a pipeline finds by the name that the checkpoint gives.
+
+    ``NoSuchTaskError`` where an Auto class has the type, and none of a pipeline's; or where a text or an image alone
+    is not what the class takes. The reason names no type: types that lack the same thing are told together.
+    """
+    known = ", ".join(heads)
+    version = f"transformers {transformers.__version__}"
+    own = None if known else own_class(model_type)
+    task = next((one for one in TASKS if own and one.main_input and one.main_input == _main_input(own)), None)
+    if own is None or task is None or not hasattr(transformers, own.__name__) or not _reads_only(own, task):
+        raise NoSuchTaskError(f"{version} has no pipeline for any of its heads ({known or 'none'})")
+    if missing := _beside(own, task, recipe):
+        raise NoSuchTaskError(f"{version} has no pipeline that feeds {', '.join(missing)}")
+    return replace(task, auto_class=own.__name__)
+
+
+def _reads_only(own: Any, task: Task) -> bool:
+    """Whether the class says that it reads what the task's pipeline feeds, and nothing else: codes are no text."""
+    modality = "text" if task.main_input == "input_ids" else "image"
+    return input_modalities(own) == {modality}
+
+
+def _beside(own: Any, task: Task, recipe: Recipe | None) -> list[str]:
+    """The arguments that the class is fed, and that the task's pipeline does not feed as a text or an image is fed."""
+    needed = [
+        one.name
+        for one in inspect.signature(own.forward).parameters.values()
+        if one.default is one.empty
+        and one.kind is one.POSITIONAL_OR_KEYWORD
+        and one.name not in ("self", task.main_input)
+    ]
+    # An image processor makes more than pixels; what it does not make is seen once there is one.
+    written = [name for name, one in (recipe.inputs if recipe else {}).items() if name != "attention_mask"]
+    return list(dict.fromkeys([*(needed if task.main_input == "input_ids" else ()), *written]))
 
 
 def check_known(model_type: str) -> None:

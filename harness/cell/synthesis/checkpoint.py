@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import transformers
 
-from harness.cell.synthesis.config import VOCABULARY, tiny_config
+from harness.cell.synthesis.config import tiny_config
 from harness.cell.synthesis.tokenizer import Made
 from harness.cell.synthesis.weights import spread
 from harness.cell.task_table import Task
@@ -74,7 +74,7 @@ def synthesise(
 
     With a tokenizer, its vocabulary and special tokens are the model's.
     """
-    ids, vocabulary = (text.token_ids, text.vocabulary) if text else (TOKEN_IDS, VOCABULARY)
+    ids, vocabulary = (text.token_ids, text.vocabulary) if text else (TOKEN_IDS, None)
     config = tiny_config(model_type, recipe, ids, style, vocabulary)
     return save(config, loader_for(task, model_type), recipe, folder, MOST_PARAMETERS)
 

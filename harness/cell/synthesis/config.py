@@ -78,12 +78,12 @@ _TIMM_BACKBONES = (("resnet", "test_resnet"), ("", "test_vit"))
 
 
 def tiny_config(
-    model_type: str, recipe: Recipe | None, token_ids: Mapping[str, int], style: Style, vocabulary: int = VOCABULARY
+    model_type: str, recipe: Recipe | None, token_ids: Mapping[str, int], style: Style, vocabulary: int | None = None
 ) -> Any:
     """The type's config, shrunk, with the recipe's values over it.
 
     ``token_ids`` (``bos``, ``image`` …) holds in the config and all its sub-configs; token ids that it does not
-    name are given small distinct values.
+    name are given small distinct values. ``vocabulary`` is the tokenizer's, where there is one.
     """
     parts = {name: transformers.CONFIG_MAPPING[part]() for name, part in (recipe.parts if recipe else {}).items()}
     default = transformers.CONFIG_MAPPING[model_type](**{name: one.to_dict() for name, one in parts.items()})
@@ -102,7 +102,7 @@ class _Shrinking:
     ratio: int
     """What every list of widths is divided by."""
     token_ids: dict[str, int]
-    vocabulary: int
+    vocabulary: int | None
 
     def changes(self, config: Any) -> dict[str, Any]:
         """The constructor's arguments that make a config of this kind small."""
@@ -132,6 +132,8 @@ class _Shrinking:
         timm = name == "backbone" or (name == "architecture" and str(config.model_type).startswith("timm"))
         if timm and isinstance(value, str):
             return next(small for known, small in _TIMM_BACKBONES if known in value)
+        if name == "vocab_size" and value is None:
+            return self.vocabulary or VOCABULARY
         if self.style == "default":
             return None
         if isinstance(value, list | tuple) and value and all(type(one) is int for one in value):
@@ -141,8 +143,10 @@ class _Shrinking:
     def _small_number(self, config: Any, name: str, value: int, layers: int) -> int | None:
         if _LAYER_FIELDS.fullmatch(name) and _has_chosen_layers(config):
             return None
+        if name == "vocab_size" and self.vocabulary is not None:
+            return self.vocabulary  # a tokenizer's may be larger than a small default: of characters, of phonemes
         if name == "vocab_size" or (name.endswith("_vocab_size") and value == getattr(config, "vocab_size", None)):
-            return min(self.vocabulary, value)
+            return min(self.vocabulary or VOCABULARY, value)
         for pattern, size in _COUNTS if self.style == "shallow" else (*_COUNTS, *_WIDTHS):
             if re.fullmatch(pattern, name):
                 wanted = layers if size == LAYERS and "layer" in name else size

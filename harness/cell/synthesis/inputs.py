@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from harness.cell.digest import tensors_digest
+from harness.cell.outputs import flatten
 from harness.cell.synthesis.arguments import CARRIES, MODALITIES, TINY, Amounts, Maker
 from harness.cell.synthesis.ask_processor import ask_processor
 from harness.cell.synthesis.patches import as_patches
 from harness.cell.synthesis.processors import Processors
+from harness.cell.synthesis.written import draw_all
 from harness.records import InputSource, Recipe, Tensor
 
 
@@ -51,7 +53,7 @@ class Inputs:
         """SHA-256 of all values, the alternatives included."""
         others = {f"another {name}": one for name, values in self.alternatives.items() for name, one in values.items()}
         everything = self.values | others
-        return tensors_digest({name: one for name, one in everything.items() if isinstance(one, torch.Tensor)})
+        return tensors_digest(flatten(everything))
 
 
 def make_inputs(
@@ -69,17 +71,16 @@ def make_inputs(
         values, alternatives = _from_signature(model, accepted, recipe, amounts)
     specs = recipe.inputs if recipe else {}
     first, second = Maker(model, recipe, 3, amounts), Maker(model, recipe, 4, amounts)
-    for name, spec in specs.items():
+    for name in specs:
         alternatives = {
             modality: {one: value for one, value in changed.items() if one != name}
             for modality, changed in alternatives.items()
         }
-        if isinstance(spec, Tensor):
-            values[name] = first.drawn(spec)
-            if spec.has_alternative:
-                alternatives[name] = {name: second.drawn(spec, another=True)}
-        else:
-            values.pop(name, None)
+        values.pop(name, None)
+    written = {name: spec for name, spec in specs.items() if isinstance(spec, Tensor)}
+    given, others = draw_all(written, first.generator, second.generator)
+    values |= given
+    alternatives |= {name: {name: other} for name, other in others.items()}
     alternatives = {modality: changed for modality, changed in alternatives.items() if changed}
     fed = {CARRIES[name] for name in values if name in CARRIES}
     left_out = {name for name, spec in specs.items() if spec == "leave out"}

@@ -13,6 +13,8 @@ from typing import Any
 import transformers
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_CTC_MAPPING_NAMES,
+    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
     MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
@@ -28,8 +30,15 @@ from harness.cell.versions import FEATURE_EXTRACTORS, IMAGE_PROCESSORS, TOKENIZE
 from harness.records import Recipe
 
 _TEXT_DOMAINS = frozenset({"text", "vision-language", "document", "biology"})
-_SPEAKERS = frozenset({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES})
-"""Types that go on from a text or say it, whatever their domain."""
+_WRITERS = frozenset(
+    {
+        *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        *MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
+        *MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+        *MODEL_FOR_CTC_MAPPING_NAMES,
+    }
+)
+"""Types that go on from a text, say it, or write down what they hear, whatever their domain."""
 _PARTS: Mapping[str, Mapping[str, str]] = {
     "image_processor": IMAGE_PROCESSORS,
     "video_processor": VIDEO_PROCESSORS,
@@ -82,7 +91,7 @@ class Processors:
 def make_text_side(model_type: str, domain: str, recipe: Recipe | None, scratch: Path) -> Made | None:
     """The tokenizer, made before the model since the model's config takes its token ids; None for a type without."""
     takes_text = (
-        model_type in TOKENIZERS or domain in _TEXT_DOMAINS or model_type in _SPEAKERS or _joins_text(model_type)
+        model_type in TOKENIZERS or domain in _TEXT_DOMAINS or model_type in _WRITERS or _joins_text(model_type)
     )
     settings = _below(recipe.processor if recipe else {}, "tokenizer")
     return make_tokenizer(model_type, settings, scratch) if takes_text else None
@@ -106,7 +115,7 @@ def make_processors(
     if model_type in PROCESSOR_MAPPING_NAMES:
         own = _class(PROCESSOR_MAPPING_NAMES[model_type])
         if codec := settings.get("audio_tokenizer"):
-            result.made["audio_tokenizer"] = make_codec(str(codec), scratch)
+            result.made["audio_tokenizer"] = make_codec(str(codec), scratch / "audio_tokenizer")
         result.made["processor"] = _joined(own, config, result.made, _below(settings, "processor"))
     return result
 
@@ -132,9 +141,9 @@ def _add_parts(result: Processors, model_type: str, config: Any, settings: Mappi
             result.stand_ins[role] = f"{model_type} has none of its own: that of {owner}, of which it is a part"
 
 
-def make_codec(model_type: str, scratch: Path) -> Any:
+def make_codec(model_type: str, folder: Path) -> Any:
     """A tiny model that turns codes into sound, loaded from where it was saved: a processor tells only that place."""
-    made = synthesise(model_type, task_for(model_type, None), None, scratch / "audio_tokenizer")
+    made = synthesise(model_type, task_for(model_type, None), None, folder)
     return made.loader.from_pretrained(made.folder).eval()
 
 
@@ -153,8 +162,15 @@ def _is_foreign(role: str, model_type: str, owner: str) -> bool:
 
 def _joins_text(model_type: str) -> bool:
     """Whether the type's processor has a tokenizer among its parts."""
-    own = _class(PROCESSOR_MAPPING_NAMES[model_type]) if model_type in PROCESSOR_MAPPING_NAMES else None
-    return own is not None and "tokenizer" in inspect.signature(own.__init__).parameters
+    return model_type in PROCESSOR_MAPPING_NAMES and "tokenizer" in _parts_of(
+        _class(PROCESSOR_MAPPING_NAMES[model_type])
+    )
+
+
+def _parts_of(own: Any) -> list[str]:
+    """The arguments of a processor's class, its parts among them; some declare them, and take any argument."""
+    named = [one for one in inspect.signature(own.__init__).parameters if one not in ("self", "args", "kwargs")]
+    return named or list(own.get_attributes())
 
 
 def _modalities(model_type: str) -> set[str]:
@@ -242,8 +258,7 @@ def _number(config: Any, name: str) -> int | None:
 def _joined(own: Any, config: Any, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
     """The processor over its parts, with those of its arguments that the config has too taken from there."""
     arguments: dict[str, Any] = {}
-    named = [one for one in inspect.signature(own.__init__).parameters if one not in ("self", "args", "kwargs")]
-    for name in named or own.get_attributes():
+    for name in _parts_of(own):
         if (role := _ROLES.get(name, name)) in parts:
             arguments[name] = parts[role]
             continue

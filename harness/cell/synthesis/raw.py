@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
+
+from harness.cell.synthesis.written import draw_all
+from harness.records import Recipe
 
 if TYPE_CHECKING:
     from harness.cell.synthesis.processors import Processors
@@ -51,6 +55,20 @@ class Call:
         """Arguments for one call, copied: some pipelines take what they need out of what they are given."""
         changed = self.alternatives[modality] if modality else {}
         return copy.deepcopy(self.arguments | changed)
+
+
+def with_arguments(call: Call, recipe: Recipe | None) -> Call:
+    """The call with what its type's recipe says besides."""
+    if recipe is None or not recipe.call:
+        return call
+    given, others = draw_all(recipe.call, torch.Generator().manual_seed(5), torch.Generator().manual_seed(6))
+    more = {name: _merged(call.arguments.get(name), value) for name, value in given.items()}
+    changed = {name: {name: _merged(call.arguments.get(name), value)} for name, value in others.items()}
+    return Call(call.arguments | more, call.alternatives | changed)
+
+
+def _merged(usual: Any, value: Any) -> Any:
+    return usual | value if isinstance(usual, dict) and isinstance(value, dict) else value
 
 
 def picture(seed: int, side: int = 64) -> Image.Image:

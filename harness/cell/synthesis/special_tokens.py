@@ -4,9 +4,9 @@ A processor knows the token that stands for an image as an argument with a defau
 or as a string in its code. A real checkpoint's tokenizer has them all; so must a synthesised one.
 """
 
+import importlib
 import inspect
 import re
-import sys
 from typing import Any
 
 import transformers
@@ -24,12 +24,12 @@ def special_tokens(model_type: str) -> tuple[dict[str, str], list[str]]:
     processor = getattr(transformers, name, None) if name else None
     if processor is None:
         return {}, []
-    source = inspect.getsource(sys.modules[processor.__module__])
+    source = inspect.getsource(importlib.import_module(processor.__module__))
     parameters = inspect.signature(processor.__init__).parameters
     named = {one.name: one.default for one in parameters.values() if _is_token(one)}
     for groups in _ASKED.findall(source):
         attribute = next(one for one in groups if one)
-        if attribute not in _COMMON and attribute not in named:
+        if attribute not in _COMMON and attribute not in named and not attribute.startswith("add_"):
             written = re.search(_NAMED.format(name=attribute), source)
             named[attribute] = written[1] if written else f"<{attribute.removesuffix('_token')}>"
     texts = {one for groups in _LITERAL.findall(source) for one in groups if one}
