@@ -10,7 +10,7 @@ from harness.records import Tensor
 
 
 def drawn(spec: Tensor, generator: torch.Generator, *, another: bool = False) -> Any:
-    """A tensor as a recipe writes it down, or a single number or text, which stays one; ``another``: the second of two written values."""
+    """What a recipe writes down: a tensor, or a number or text, which stays one; ``another``: the second of two."""
     if spec.values is not None:
         written = spec.another if another and spec.another is not None else spec.values
         return torch.tensor(written) if isinstance(written, list) else written
