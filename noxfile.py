@@ -71,7 +71,7 @@ def backend_session(backend: str) -> None:
 
 
 for _backend in backends():
-    if _backend in {"build", "plan", "report", "show", "lint", "types", "tests", "tests_real", "lock"}:
+    if _backend in {"build", "plan", "report", "show", "search", "lint", "types", "tests", "tests_real", "lock"}:
         sys.exit(f"matrix.toml: backends.{_backend}: a session of another kind has this name")
     backend_session(_backend)
 
@@ -98,6 +98,12 @@ def report(session: nox.Session) -> None:
 def show(session: nox.Session) -> None:
     """Print all that is known of a model type."""
     verb(session, "show")
+
+
+@nox.session(default=False)
+def search(session: nox.Session) -> None:
+    """Find again how the named types run, and show what that changes in data/ways/; ``-- --write`` writes it."""
+    verb(session, "search")
 
 
 @nox.session(default=False)

@@ -11,11 +11,14 @@ from harness import ROOT
 from harness.documents import Document, check_document, counted, read_data
 from harness.errors import UsageError, suggest
 from harness.matrix import Matrix, duplicates
-from harness.records import Domain, Recipe
+from harness.records import Api, Domain, Recipe, Way
 
 DOMAINS: Final = get_args(Domain)
 Model = TypeVar("Model", bound=Document)
 Row = TypeVar("Row")
+Ways = Mapping[str, dict[Api, Way]]
+DISCOVERED: Final = "discovered"
+"""The ways of types that no stack has yet."""
 
 
 class Family(Document):
@@ -45,10 +48,21 @@ class Catalog:
     lists: Mapping[str, tuple[str, ...]]
     """Those of data/lists.toml, ``baseline``, ``families`` and ``all``."""
     families: Mapping[str, Family]
+    registries: Mapping[str, frozenset[str]]
+    """Those of them that their transformers was asked for, and can be asked for again."""
     unavailable: Mapping[str, Unavailable]
     recipes: Mapping[str, Recipe]
     seconds: Mapping[str, float]
     default_seconds: float
+    ways: Mapping[str, Ways]
+    """By the file's name, which is a stack's or ``discovered``: how each type was made to run."""
+
+    def ways_of(self, model_type: str, stack: str) -> dict[Api, Way]:
+        """How the type was made to run on the stack; else where it was discovered, before any stack had it."""
+        for name in (stack, DISCOVERED):
+            if found := self.ways.get(name, {}).get(model_type):
+                return found
+        return {}
 
     def families_of(self, model_type: str) -> tuple[str, ...]:
         """The names that people use for the type, in the order of data/families.toml."""
@@ -96,6 +110,8 @@ class _Registry(Document):
     types: dict[str, Domain]
     exported: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """The tasks that the stack's exporter has a type for."""
+    by_hand: bool = False
+    """Types of other libraries, which no transformers can be asked for."""
 
 
 class _Reader:
@@ -168,12 +184,14 @@ def load_catalog(matrix: Matrix | None, data_dir: Path = ROOT / "data") -> Catal
         domains=_domains(reader, baseline, registries) | {name: one.domain for name, one in unavailable.items()},
         stacks=stacks,
         exported={stack: frozenset(registry.exported) for stack, registry in registries.items()},
+        registries={stack: stacks[stack] for stack, registry in registries.items() if not registry.by_hand},
         lists={"baseline": baseline, "families": of_families, "all": tuple(everything)} | _lists(reader),
         families=families,
         unavailable=unavailable,
         recipes=_recipes(reader, matrix),
         seconds=durations.seconds,
         default_seconds=durations.default_seconds,
+        ways=_ways(reader, matrix),
     )
     if matrix and (selection := matrix.defaults.selection) not in catalog.lists:
         near = suggest(selection, catalog.lists)
@@ -298,6 +316,27 @@ def _recipes(reader: _Reader, matrix: Matrix | None) -> dict[str, Recipe]:
                     reader.add(file, f"{name}.broken_on: no stack {stack!r} in matrix.toml{suggest(stack, known)}")
             recipes[name] = recipe
     return _present(recipes)
+
+
+def _ways(reader: _Reader, matrix: Matrix | None) -> dict[str, Ways]:
+    """The ways that searches found, a file for each stack."""
+    ways: dict[str, Ways] = {}
+    for path in sorted((reader.data_dir / "ways").glob("*.json")):
+        file, stack = f"ways/{path.name}", path.stem
+        rows = reader.read_rows(file, _Rows[dict[Api, Way]])
+        if stack != DISCOVERED:
+            reader.check_types(file, "the whole file", rows)
+            if matrix and stack not in matrix.stacks:
+                near = suggest(stack, matrix.stacks)
+                reader.add(file, f"the whole file: no stack {stack!r} in matrix.toml{near}")
+        ways[stack] = _present(rows)
+    if matrix:  # a stack with the very transformers of another has its ways
+        for stack, row in matrix.stacks.items():
+            same = (other for other in ways if other in matrix.stacks)
+            twin = next((one for one in same if matrix.stacks[one].transformers == row.transformers), None)
+            if stack not in ways and twin is not None:
+                ways[stack] = ways[twin]
+    return ways
 
 
 def _durations(reader: _Reader) -> _Durations:

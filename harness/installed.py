@@ -47,6 +47,7 @@ def with_installed(configuration: Configuration, python: Path) -> Configuration:
             catalog,
             domains=domains,
             stacks={**catalog.stacks, INSTALLED: frozenset(types)},
+            registries={**catalog.registries, INSTALLED: frozenset(types)},
             lists={**catalog.lists, "all": everything},
         ),
     )

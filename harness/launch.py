@@ -110,7 +110,7 @@ def main(options: argparse.Namespace) -> int:
     row = matrix.backends[options.backend]
     gpus = None if row.gpus is None else parse_gpus(options.gpus or row.gpus)
     given = _given_weights(plan, bundle)
-    worst = _run_shards(plan, shards, ready, results, run_words, row.limits_of(plan.scale), gpus, given)
+    worst = run_shards(plan, shards, ready, results, run_words, row.limits_of(plan.scale), gpus, given)
 
     if len(shards) < len(plan.shards):
         named = f" --plan {options.plan}" if options.plan else ""
@@ -204,15 +204,15 @@ def _check_same_plan(plan: Plan, folders: Sequence[Path]) -> None:
         raise UsageError("nothing to resume", mistakes=mistakes, hint="the same options again, or no --resume")
 
 
-def _run_shards(
+def run_shards(
     plan: Plan,
     shards: Sequence[Shard],
     ready: dict[str, Runtime],
     results: Path,
     words: tuple[str, ...],
     limits: Limits,
-    gpus: Gpus | None,
-    given: dict[str, Any],
+    gpus: Gpus | None = None,
+    given: dict[str, Any] | None = None,
 ) -> int:
     """Run each shard; the first exit code that is not 0. A shard that broke does not keep others from running."""
     worst = EXIT_FINE
@@ -222,7 +222,8 @@ def _run_shards(
         started = time.monotonic()
         try:
             with bar(shard.id) as show:
-                job = Job(shard=shard.id, folder=folder, words=words, limits=limits, gpus=gpus, show=show, **given)
+                more = given or {}
+                job = Job(shard=shard.id, folder=folder, words=words, limits=limits, gpus=gpus, show=show, **more)
                 ended = ready[shard.stack].run(job)
         except KeyboardInterrupt:
             say(f"\n{shard.id}: cut off; what was measured is in {folder}, and --resume goes on from there")

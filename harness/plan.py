@@ -211,7 +211,8 @@ def _shards(
                     id=f"{backend}/{stack}/{index}of{count}",
                     backend=backend,
                     stack=stack,
-                    types=tuple(_planned(catalog, name) for name in here),
+                    types=tuple(_planned(catalog, name, stack) for name in here),
+                    registry=tuple(sorted(catalog.registries.get(stack, ()))),
                 )
 
 
@@ -232,13 +233,14 @@ def balanced(seconds: Mapping[str, float], count: int) -> list[list[str]]:
     return parts
 
 
-def _planned(catalog: Catalog, model_type: str) -> PlannedType:
+def _planned(catalog: Catalog, model_type: str, stack: str) -> PlannedType:
     unavailable = catalog.unavailable.get(model_type)
     return PlannedType(
         model_type=model_type,
         domain=catalog.domains.get(model_type, "other"),  # none is known of a type that brings its own code
         families=catalog.families_of(model_type),
         recipe=catalog.recipes.get(model_type),
+        ways=catalog.ways_of(model_type, stack),
         unavailable=unavailable.reason if unavailable else None,
         expected_seconds=catalog.expected_seconds(model_type),
     )

@@ -215,6 +215,19 @@ class Recipe(Record):
     """Stacks that have the type and cannot run it, each with the reason: an older one is planned instead."""
 
 
+class Way(Record):
+    """How a type was made to run, as a search found it: used first, so that no change of the generic ways loses it."""
+
+    task: str
+    model_class: str
+    """The class of the model that ran."""
+    style: Style
+    source: InputSource | None = None
+    """What the inputs of the direct call were made from; absent for ``pipeline()``, which makes them itself."""
+    not_fed: tuple[str, ...] = ()
+    """Arguments for a modality that no way feeds."""
+
+
 class Weights(Record):
     """A real checkpoint, in place of synthesised ones."""
 
@@ -239,6 +252,8 @@ class PlannedType(Record):
     domain: Domain
     families: tuple[str, ...] = ()
     recipe: Recipe | None = None
+    ways: dict[Api, Way] = {}
+    """What was found before, by API; what a recipe says goes before it."""
     unavailable: str | None = None
     """Why nobody can run it here, where that is known beforehand: its cells say so, and nothing is started."""
     expected_seconds: float
@@ -251,6 +266,8 @@ class Shard(Record):
     backend: str
     stack: str
     types: tuple[PlannedType, ...]
+    registry: tuple[str, ...] = ()
+    """All model types that the stack's transformers is held to have, planned here or not; empty: it was not asked."""
 
     @property
     def model_types(self) -> tuple[str, ...]:
@@ -344,6 +361,10 @@ class Environment(Record):
     jobs: int
     device: Device | None = None
     """Absent: the CPU."""
+    new_types: tuple[str, ...] = ()
+    """Model types that the installed transformers has, and its stack's registry has not: nobody planned them."""
+    gone_types: tuple[str, ...] = ()
+    """The other way round."""
     no_device: str | None = None
     """Why the backend's device is not there, where it is not."""
 

@@ -81,6 +81,13 @@ def _check_same(path: Path, before: Header, now: Header) -> None:
         )
 
 
+def registry_difference(environment: Environment) -> str:
+    """What the installed transformers knows and its stack's file does not, and the other way round."""
+    parts = {"has besides": environment.new_types, "has no longer": environment.gone_types}
+    told = "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names)
+    return f"the installed transformers {environment.packages.get('transformers', '')} {told}"
+
+
 def environment_differences(one: Header, other: Header) -> list[str]:
     """What makes two environments unequal: ``torch 2.12.0, not 2.13.0``; at most eight packages."""
     left, right = one.environment, other.environment

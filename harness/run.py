@@ -127,6 +127,7 @@ class _Run:
             from harness.cell.warm import warm  # after the download: what it imports is told to stay offline
 
             warm(self.shard.types, self.execution.runtime)
+            environment = self._with_registry(environment)
         import_seconds = time.monotonic() - self.started
         _say(f"ready after {import_seconds:.1f} s")
         header = header.model_copy(update={"environment": self._with_device(environment)})
@@ -180,6 +181,18 @@ class _Run:
             _say(f"{fit} children at a time, and not {self.jobs}: so many fit into the device's free memory")
             self.jobs = fit
         return environment.model_copy(update={"device": device, "jobs": self.jobs})
+
+    def _with_registry(self, environment: Environment) -> Environment:
+        """The environment with what its transformers knows, where the stack's registry says otherwise."""
+        from harness.cell.registry import model_types
+
+        known, here = set(self.shard.registry), set(model_types())
+        if not known or known == here:
+            return environment
+        changes = {"new_types": tuple(sorted(here - known)), "gone_types": tuple(sorted(known - here))}
+        environment = environment.model_copy(update=changes)
+        _say(f"*** {results.registry_difference(environment)}: nobody planned by it")
+        return environment
 
     def _cells_of_this_machine(self) -> Iterator[Cell]:
         """What is measured, or what keeps this machine from measuring."""

@@ -44,6 +44,7 @@ ProblemKind = Literal[
     "two plans",
     "two kinds of weights",
     "two environments",
+    "another registry",
 ]
 
 

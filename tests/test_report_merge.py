@@ -107,6 +107,15 @@ def test_the_same_software_on_another_machine_is_no_problem(tmp_path: Path) -> N
     assert merge(tmp_path).problems == []
 
 
+def test_a_transformers_that_knows_other_types_than_were_planned_by_is_named(tmp_path: Path) -> None:
+    here = mini.environment(new_types=("of-tomorrow",), gone_types=("van",))
+    for shard in PLAN.shards:
+        mini.write(tmp_path / shard.id, mini.whole(PLAN, shard, environment=here))
+    merged = merge(tmp_path)
+    assert kinds(merged) == ["another registry"] * len(PLAN.shards)
+    assert "has besides of-tomorrow; has no longer van: make data/stacks/current.json" in merged.problems[0].message
+
+
 def test_two_backends_may_have_two_environments(tmp_path: Path) -> None:
     plan = mini.plan(places=(("cpu", "current"), ("openvino", "current")))
     for shard, engine in zip(plan.shards, ("local", "docker"), strict=True):

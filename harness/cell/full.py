@@ -51,11 +51,12 @@ class Full:
 
     def task(self, planned: PlannedType) -> Task:
         """As at tiny scale."""
-        return task_for(planned.model_type, planned.recipe)
+        return task_for(planned.model_type, planned.recipe, planned.ways.get("from_pretrained"))
 
     def pipeline_task(self, planned: PlannedType) -> Task:
         """None is run."""
-        pipeline_task_for(planned.model_type, planned.recipe)  # a type that has none says so, as at tiny scale
+        # A type that has none says so, as at tiny scale.
+        pipeline_task_for(planned.model_type, planned.recipe, planned.ways.get("pipeline"))
         msg = "at full scale from_pretrained alone is measured: synthesised tokenizers and processors are tiny ones"
         raise NotSelectedError(msg)
 

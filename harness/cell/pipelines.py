@@ -60,6 +60,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
         pipeline_class=type(pipe).__name__,
         processors=processors.classes,
         stand_ins=processors.stand_ins,
+        synthesis=checkpoint.style,
         inputs_sha256=tensors_digest(outputs.flatten(inside.asked)),
         outputs_sha256=tensors_digest(inside.outputs),
         output_devices=outputs.devices(inside.outputs),

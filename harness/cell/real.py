@@ -88,7 +88,7 @@ class Real:
         model = loader.from_pretrained(self.folder, **self.options).eval()
         own_memory(model)
         check_against_files(model, self.folder)
-        return Checkpoint(self.folder, model, loader, self.options, _SPARE)
+        return Checkpoint(self.folder, model, loader, self.options, spare=_SPARE)
 
 
 def _task_of(config: Any) -> Task:

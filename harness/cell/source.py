@@ -5,6 +5,7 @@ fed to it, and how thoroughly speed is measured.
 """
 
 import inspect
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from harness.cell.synthesis.ladder import Prepared, prepare, style_for
 from harness.cell.synthesis.processors import Processors, make_codec, make_processors, make_text_side
 from harness.cell.task_table import Task
 from harness.cell.tasks import NoSuchTaskError, pipeline_task_for, task_for
-from harness.records import Execution, Plan, PlannedType
+from harness.records import Execution, Plan, PlannedType, Style
 
 
 class Source(Protocol):
@@ -51,11 +52,11 @@ class Tiny:
 
     def task(self, planned: PlannedType) -> Task:
         """By the recipe, or the first that the type has."""
-        return task_for(planned.model_type, planned.recipe)
+        return task_for(planned.model_type, planned.recipe, planned.ways.get("from_pretrained"))
 
     def pipeline_task(self, planned: PlannedType) -> Task:
         """Likewise."""
-        return pipeline_task_for(planned.model_type, planned.recipe)
+        return pipeline_task_for(planned.model_type, planned.recipe, planned.ways.get("pipeline"))
 
     def prepare(self, planned: PlannedType, task: Task, folder: Path) -> Prepared:
         """By the generic ladder."""
@@ -63,10 +64,22 @@ class Tiny:
 
     def prepare_pipeline(self, planned: PlannedType, task: Task, folder: Path) -> tuple[Checkpoint, Processors]:
         """With processors of the type's own classes."""
+        recipe, way = planned.recipe, planned.ways.get("pipeline")
+        if recipe and recipe.style:
+            return self._pipeline_in(planned, task, folder, recipe.style)
+        if way:
+            try:
+                return self._pipeline_in(planned, task, folder, way.style)
+            except Exception:  # noqa: BLE001 -- it ran once: where it does not now, the ladder is climbed again
+                shutil.rmtree(folder, ignore_errors=True)
+        return self._pipeline_in(planned, task, folder, style_for(planned, task, folder))
+
+    def _pipeline_in(
+        self, planned: PlannedType, task: Task, folder: Path, style: Style
+    ) -> tuple[Checkpoint, Processors]:
         recipe = planned.recipe
         domain = "text" if task.name == "feature-extraction" else planned.domain  # that of a part may be the whole's
         text = make_text_side(planned.model_type, domain, recipe, folder / "tokenizer")
-        style = recipe.style if recipe and recipe.style else style_for(planned, task, folder)
         checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
         processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder)
         if task.name == "image-feature-extraction":

@@ -16,7 +16,7 @@ from transformers.pipelines import SUPPORTED_TASKS
 
 from harness.cell.task_table import TASKS, Task
 from harness.cell.versions import input_modalities, sub_config_classes
-from harness.records import Recipe
+from harness.records import Recipe, Way
 
 OWN_CLASS = "features"
 """The task of a type that no Auto class has."""
@@ -26,14 +26,18 @@ class NoSuchTaskError(Exception):
     """The installed transformers has no such head for this type."""
 
 
-def task_for(model_type: str, recipe: Recipe | None) -> Task:
-    """The task of the direct call: that of the recipe, or the first that the type has; else ``NoSuchTaskError``."""
+def task_for(model_type: str, recipe: Recipe | None, way: Way | None = None) -> Task:
+    """The task of the direct call; ``NoSuchTaskError`` where there is none.
+
+    That of the recipe; or the one that was found before; or the first that the type has.
+    """
     check_known(model_type)
     wanted = recipe.task if recipe else None
     if recipe and recipe.model_class:
         task = task_named(wanted or OWN_CLASS)
         return replace(task, auto_class=recipe.model_class, outputs=recipe.outputs or task.outputs)
-    first = next(
+    first = _found_before(model_type, way) if way and wanted in (None, way.task) else None
+    first = first or next(
         (one for one in TASKS if _chosen(one, wanted) and has_head(model_type, one, named=wanted is not None)), None
     )
     if first is None and wanted is None and (own := own_class(model_type)):
@@ -43,10 +47,15 @@ def task_for(model_type: str, recipe: Recipe | None) -> Task:
     return replace(first, outputs=recipe.outputs) if recipe and recipe.outputs else first
 
 
-def pipeline_task_for(model_type: str, recipe: Recipe | None) -> Task:
+def pipeline_task_for(model_type: str, recipe: Recipe | None, way: Way | None = None) -> Task:
     """The task of ``pipeline()``: the direct call's if it has one, else that of the first head that has one."""
     check_known(model_type)
     wanted = recipe.pipeline_task if recipe else None
+    its_own = recipe is not None and (recipe.task or recipe.model_class)
+    if way and way.task in SUPPORTED_TASKS and not its_own and wanted in (None, way.task):
+        task = _found_before(model_type, way)
+        if task is not None:
+            return task
     if wanted is None:
         task = task_for(model_type, recipe)
         if task.name in SUPPORTED_TASKS:
@@ -95,6 +104,16 @@ def _beside(own: Any, task: Task, recipe: Recipe | None) -> list[str]:
     # An image processor makes more than pixels; what it does not make is seen once there is one.
     written = [name for name, one in (recipe.inputs if recipe else {}).items() if name != "attention_mask"]
     return list(dict.fromkeys([*(needed if task.main_input == "input_ids" else ()), *written]))
+
+
+def _found_before(model_type: str, way: Way) -> Task | None:
+    """The task with the class that a search found; None where this version of transformers has it no more."""
+    for one in TASKS:
+        if one.name == way.task and way.model_class in mapped_classes(model_type, one):
+            return one
+    if any(one.__name__ == way.model_class for one in _own_classes(model_type)):
+        return replace(task_named(way.task), auto_class=way.model_class)
+    return None
 
 
 def check_known(model_type: str) -> None:

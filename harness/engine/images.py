@@ -20,7 +20,9 @@ DOCKER: Final = ROOT / "docker"
 PINS: Final = DOCKER / "pins"
 REPOSITORY: Final = "model-matrix"
 # Of the harness, what no container uses: a change there is no change of the image, or of its results.
-HOST_ONLY: Final = frozenset({"build.py", "engine", "launch.py", "lock.py", "report"})
+HOST_ONLY: Final = frozenset(
+    {"build.py", "discover.py", "engine", "launch.py", "lock.py", "own_pins.py", "report", "search.py", "ways.py"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from harness.documents import read_document
 from harness.errors import ResultsError, UsageError
 from harness.records import Api, Cell, Plan, Scale, Weights
 from harness.report.model import PlanSummary
-from harness.results import RESULTS_FILE, environment_differences
+from harness.results import RESULTS_FILE, environment_differences, registry_difference
 from harness.stream import Problem, ProblemKind, ShardResults, read_results
 from harness.weights import note
 
@@ -252,6 +252,10 @@ def _check_environments(merged: Merged) -> None:
         other = first.setdefault(place_of(shard), one)
         if one.header is None or other.header is None:
             continue
+        here = one.header.environment
+        if here.new_types or here.gone_types:
+            told = f"{shard}: {registry_difference(here)}: make data/stacks/{one.header.shard.stack}.json again"
+            merged.problem("another registry", told)
         if one.header.environment.digest != other.header.environment.digest:
             differences = "; ".join(environment_differences(one.header, other.header))
             told = f"{shard} was measured in another environment than {other.header.shard.id}: {differences}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Checkpoint:
     """The class whose ``from_pretrained`` loads it: an Auto class, unless a recipe names another."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What ``from_pretrained`` and ``pipeline`` are told besides."""
+    style: Style | None = None
+    """How far its config was shrunk."""
     spare: frozenset[str] = frozenset()
     """Kinds of keys, in the loader's words, that the files may have more of than this class: those of other heads."""
     open_pipeline: Callable[..., Any] = transformers.pipeline
@@ -76,7 +78,8 @@ def synthesise(
     """
     ids, vocabulary = (text.token_ids, text.vocabulary) if text else (TOKEN_IDS, None)
     config = tiny_config(model_type, recipe, ids, style, vocabulary)
-    return save(config, loader_for(task, model_type), recipe, folder, MOST_PARAMETERS)
+    made = save(config, loader_for(task, model_type), recipe, folder, MOST_PARAMETERS)
+    return replace(made, style=style)
 
 
 def save(config: Any, loader: Any, recipe: Recipe | None, folder: Path, most: int | None) -> Checkpoint:

@@ -1,7 +1,7 @@
 """The generic ladder: the ways to make a tiny model and its inputs, tried until one makes a model that runs.
 
-A recipe that names a style and a source has one way only: what was found once is pinned in data/, and a change of
-the generic ways cannot lose it.
+A recipe that names a style and a source has one way only. What a search found is pinned in data/ways/ and tried first,
+so a change of the generic ways cannot lose it.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from harness.cell.synthesis.inputs import Inputs, make_inputs
 from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
 from harness.cell.synthesis.tokenizer import Made
 from harness.cell.task_table import Task
-from harness.records import InputSource, PlannedType, Style
+from harness.records import InputSource, PlannedType, Style, Way
 
 SOURCES: tuple[InputSource, ...] = ("signature", "processor")
 
@@ -38,11 +38,14 @@ class Prepared:
 
 
 def prepare(planned: PlannedType, task: Task, folder: Path) -> Prepared:
-    """The first way that makes a model that runs with every modality fed; else the first that runs at all.
+    """The way that was found before; else the first that makes a model that runs with every modality fed; else the
+    first that runs at all.
 
     Raises the first way's error, with the errors of the others as notes, where none does.
     """
     errors: list[tuple[str, Exception]] = []
+    if (way := pinned(planned)) and (found := _as_before(planned, task, folder, way, errors)):
+        return found
     incomplete: Style | None = None
     for style in _styles(planned):
         try:
@@ -62,9 +65,36 @@ def prepare(planned: PlannedType, task: Task, folder: Path) -> Prepared:
         _STYLE_FOUND[planned.model_type, task.auto_class] = incomplete
         return _must(_prepared(planned, task, folder, incomplete, errors))
     first = errors[0][1]
-    for way, later in errors[1:]:
-        first.add_note(f"{way}: {type(later).__name__}: {later}")
+    for told, later in errors[1:]:
+        first.add_note(f"{told}: {type(later).__name__}: {later}")
     raise first
+
+
+def pinned(planned: PlannedType) -> Way | None:
+    """The way that a search found, with what the recipe says of it in its place."""
+    way, recipe = planned.ways.get("from_pretrained"), planned.recipe
+    if way is None or recipe is None:
+        return way
+    return way.model_copy(
+        update={"style": recipe.style or way.style, "source": recipe.inputs_from or way.source or SOURCES[0]}
+    )
+
+
+def _as_before(
+    planned: PlannedType, task: Task, folder: Path, way: Way, errors: list[tuple[str, Exception]]
+) -> Prepared | None:
+    """What the pinned way makes; None where it runs no more, or feeds less than it did."""
+    shutil.rmtree(folder, ignore_errors=True)
+    source = way.source or SOURCES[0]
+    try:
+        found = _from(planned, task, folder, way.style, source)
+    except Exception as error:  # noqa: BLE001 -- the ladder is climbed again, and this error is told with the others
+        errors.append((f"{way.style}, {source} (pinned)", error))
+        return None
+    if not set(found.inputs.not_fed) <= set(way.not_fed):
+        return None
+    _STYLE_FOUND[planned.model_type, task.auto_class] = way.style
+    return found
 
 
 _STYLE_FOUND: dict[tuple[str, str], Style] = {}
