@@ -361,6 +361,8 @@ class Environment(Record):
     jobs: int
     device: Device | None = None
     """Absent: the CPU."""
+    tasks: tuple[str, ...] = ()
+    """What its transformers has a pipeline for; empty: it was not asked."""
     new_types: tuple[str, ...] = ()
     """Model types that the installed transformers has, and its stack's registry has not: nobody planned them."""
     gone_types: tuple[str, ...] = ()

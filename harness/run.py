@@ -183,9 +183,10 @@ class _Run:
         return environment.model_copy(update={"device": device, "jobs": self.jobs})
 
     def _with_registry(self, environment: Environment) -> Environment:
-        """The environment with what its transformers knows, where the stack's registry says otherwise."""
-        from harness.cell.registry import model_types
+        """The environment with what its transformers knows: tasks, and types that the stack's registry does not."""
+        from harness.cell.registry import model_types, pipeline_tasks
 
+        environment = environment.model_copy(update={"tasks": pipeline_tasks()})
         known, here = set(self.shard.registry), set(model_types())
         if not known or known == here:
             return environment

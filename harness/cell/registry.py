@@ -50,6 +50,13 @@ def model_types() -> list[str]:
     return list(auto.CONFIG_MAPPING_NAMES)
 
 
+def pipeline_tasks() -> tuple[str, ...]:
+    """What the installed transformers has a pipeline for."""
+    from transformers.pipelines import SUPPORTED_TASKS
+
+    return tuple(sorted(SUPPORTED_TASKS))
+
+
 def exported_types() -> dict[str, tuple[str, ...]]:
     """The types of these that optimum-intel's exporter has, each with its tasks; none where it is not installed."""
     if importlib.util.find_spec("optimum") is None:

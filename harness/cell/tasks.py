@@ -119,8 +119,7 @@ def _found_before(model_type: str, way: Way) -> Task | None:
 def check_known(model_type: str) -> None:
     """``NoSuchTaskError`` for a type that the installed transformers does not have."""
     if model_type not in CONFIG_MAPPING:
-        msg = f"transformers {transformers.__version__} has no model type {model_type}"
-        raise NoSuchTaskError(msg)
+        raise NoSuchTaskError(f"transformers {transformers.__version__} has no such model type")
 
 
 def has_head(model_type: str, task: Task, *, named: bool = False) -> bool:
@@ -205,5 +204,16 @@ def task_named(name: str) -> Task:
 
 
 def _no_such_task(model_type: str, wanted: str | None) -> NoSuchTaskError:
-    head = f"the task {wanted}" if wanted else "any task"
-    return NoSuchTaskError(f"transformers {transformers.__version__} maps no model class of {model_type} to {head}")
+    """Told without the type's name, so that all types that lack the same stand together."""
+    version = f"transformers {transformers.__version__}"
+    if wanted is None and next(_own_classes(model_type), None) is None:
+        is_part = _is_part(CONFIG_MAPPING[model_type])
+        told = "it is the config of a part, which runs inside the whole" if is_part else "other types' classes load it"
+        return NoSuchTaskError(f"{version} has no model class for this type: {told}")
+    return NoSuchTaskError(f"{version} maps no model class of this type to {wanted or 'any task'}")
+
+
+def _is_part(config_class: Any) -> bool:
+    """Whether another config beside this one has it as its part."""
+    beside = vars(importlib.import_module(config_class.__module__)).values()
+    return any(inspect.isclass(one) and config_class in sub_config_classes(one) for one in beside)

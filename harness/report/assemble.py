@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.catalog import Family
 from harness.errors import EXIT_ENVIRONMENT, EXIT_FINE, EXIT_JUDGED_BAD
 from harness.records import Environment
+from harness.report.coverage import absences, task_rows
 from harness.report.families import family_rows, family_totals
 from harness.report.judge import Judged, compare
 from harness.report.merge import Merged, Planned, place_of
@@ -33,6 +34,7 @@ def assemble(
 ) -> MatrixReport:
     """The whole of matrix.json. ``backends`` and ``families`` are those that matrix.toml and data/ know."""
     rows = family_rows(judged.cells, families)
+    environments = _environments(merged)
     planned = {place_of(shard)[0] for plan in merged.plans for shard in plan.shards}
     started = sorted(one.header.started_at for one in merged.shards.values() if one.header)
     changes = compare(judged.cells, baseline) if baseline else None
@@ -56,8 +58,10 @@ def assemble(
         baseline=changes,
         families=rows,
         family_totals=family_totals(rows),
+        tasks=task_rows(judged.cells, environments),
+        absences=absences(judged.cells),
         clusters=clusters(judged.cells),
-        environments=_environments(merged),
+        environments=environments,
         shards=tuple(_shard(merged, plan, shard) for plan in merged.plans for shard in plan.shards),
         canaries=tuple(
             MatrixCanary(**canary.model_dump(), shard=shard)

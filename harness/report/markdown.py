@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from harness.report.model import UNEXPECTED, FamilyResult, MatrixCell, MatrixReport, PlanSummary
-from harness.report.words import API_TITLES, SYMBOLS, families_passed, family_verdict, headline, p50, passed, seconds
+from harness.report.words import (
+    API_TITLES,
+    SYMBOLS,
+    families_passed,
+    family_verdict,
+    headline,
+    p50,
+    passed,
+    seconds,
+    tasks_run,
+)
 from harness.text import clean, first_line
 
 _MOST_LISTED: Final = 50
@@ -25,6 +35,8 @@ def render(report: MatrixReport) -> str:
         *_families(report),
         *_matrix(report),
         *_clusters(report),
+        *_tasks(report),
+        *_absences(report),
         *_tested_with(report),
     ]
     return "\n".join(parts)
@@ -174,6 +186,44 @@ def _clusters(report: MatrixReport) -> Iterator[str]:
     )
     if len(report.clusters) > _MOST_LISTED:
         yield f"… and {len(report.clusters) - _MOST_LISTED} more in matrix.json\n"
+
+
+def _tasks(report: MatrixReport) -> Iterator[str]:
+    if not report.tasks:
+        return
+    yield "## Tasks\n"
+    yield f"{tasks_run(report.tasks)}: those that the installed transformers has a pipeline for.\n"
+    yield _table(
+        ("task", "backend/stack", "passed", "with a stand-in", "not passed", "types, or why none"),
+        [
+            (
+                one.task,
+                f"{one.backend}/{one.stack}",
+                str(len(one.passed)),
+                str(len(one.passed_with_stand_in)),
+                str(len(one.not_passed)),
+                _text(first_line(one.why) if one.why else _first_of((*one.passed, *one.passed_with_stand_in))),
+            )
+            for one in report.tasks
+        ],
+    )
+
+
+def _absences(report: MatrixReport) -> Iterator[str]:
+    if not report.absences:
+        return
+    yield "## Not applicable\n"
+    yield _table(
+        ("API", "types", "reason", "which"),
+        [
+            (f"`{one.api}`", str(len(one.types)), _text(one.reason), _text(_first_of(one.types)))
+            for one in report.absences
+        ],
+    )
+
+
+def _first_of(types: Sequence[str], most: int = 8) -> str:
+    return ", ".join(types[:most]) + (" …" if len(types) > most else "")
 
 
 def _tested_with(report: MatrixReport) -> Iterator[str]:

@@ -24,6 +24,7 @@ from harness.records import (
     Stage,
     Weights,
 )
+from harness.report.coverage import Absence, TaskRow
 from harness.stream import Problem
 from harness.text import clean_all
 
@@ -264,6 +265,8 @@ class MatrixReport(Record):
     baseline: BaselineComparison | None = None
     families: tuple[FamilyRow, ...]
     family_totals: tuple[FamilyTotal, ...]
+    tasks: tuple[TaskRow, ...]
+    absences: tuple[Absence, ...]
     clusters: tuple[Cluster, ...]
     environments: tuple[MatrixEnvironment, ...]
     shards: tuple[MatrixShard, ...]

@@ -30,6 +30,7 @@ from harness.report.words import (
     passed,
     seconds,
     size,
+    tasks_run,
 )
 from harness.text import clean, clean_all, first_line
 
@@ -91,6 +92,7 @@ def render(report: MatrixReport) -> str:
         family_columns=[(one.backend, one.api) for one in report.families[0].results] if report.families else [],
         families_passed=families_passed,
         family_verdict=family_verdict,
+        tasks_run=tasks_run,
         segments=_segments,
         link=_link,
         symbols=SYMBOLS,

@@ -1,9 +1,10 @@
 """Figures and outcomes in words and symbols, the same in every export."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from harness.records import Outcome
+from harness.report.coverage import TaskRow
 from harness.report.model import UNEXPECTED, Counts, FamilyResult, FamilyTotal, MatrixCell, MatrixReport
 
 SYMBOLS: Final[Mapping[Outcome, str]] = {
@@ -75,6 +76,14 @@ def family_verdict(result: FamilyResult) -> str:
     if len(verdicts) == 1:
         return verdicts[0]
     return ", ".join(f"{name}: {verdict}" for name, verdict in result.outcomes.items())
+
+
+def tasks_run(tasks: Sequence[TaskRow]) -> str:
+    """``25 of 26 tasks of pipeline() are run by a type, 2 of them with stand-in processors only``."""
+    run = [one for one in tasks if one.run]
+    lent = sum(not one.passed for one in run)
+    told = f", {lent} of them with stand-in processors only" if lent else ""
+    return f"{len(run)} of {len(tasks)} tasks of pipeline() are run by a type{told}"
 
 
 def headline(report: MatrixReport) -> str:
