@@ -79,7 +79,9 @@ class Tiny:
     ) -> tuple[Checkpoint, Processors]:
         recipe = planned.recipe
         domain = "text" if task.name == "feature-extraction" else planned.domain  # that of a part may be the whole's
-        text = make_text_side(planned.model_type, domain, recipe, folder / "tokenizer")
+        # Beside a tokenizer, this one pipeline looks for words on a page.
+        reads = task.name != "object-detection"
+        text = make_text_side(planned.model_type, domain, recipe, folder / "tokenizer") if reads else None
         checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
         processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder)
         if task.name == "image-feature-extraction":
