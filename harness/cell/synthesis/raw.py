@@ -25,6 +25,7 @@ LABELS = (["a cat", "a dog"], ["a cow", "a pig"])
 WORDS = ("invoice", "total", "42", "date")
 RATE = 16_000
 NEW_TOKENS = 8
+FILM_FRAMES = 16
 _GREEDY = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False}
 
 
@@ -85,7 +86,7 @@ def film(seed: int, side: int = 64, frames: int = 4) -> np.ndarray[Any, Any]:
     return pictures
 
 
-def write_film(folder: Path, seed: int, side: int = 64, frames: int = 16) -> str:
+def write_film(folder: Path, seed: int, side: int = 64, frames: int = FILM_FRAMES) -> str:
     """The path of an MP4 file with that film."""
     import av
 
@@ -234,7 +235,12 @@ def _state_and_question(_pipe: Any, processors: "Processors") -> Call:
     return Call({"inputs": first}, {"text": {"inputs": second}})
 
 
-def _film_file(_pipe: Any, processors: "Processors") -> Call:
+def _film(pipe: Any, processors: "Processors") -> Call:
+    """As a file; decoded, where a video processor takes it: its own decoder wants libraries of the system."""
+    if getattr(pipe, "video_processor", None) is not None:
+        frames = max(FILM_FRAMES, getattr(pipe.model.config, "num_frames", 0))
+        one, other = (film(seed, processors.raw.side, frames) for seed in (1, 2))
+        return Call({"inputs": one}, {"video": {"inputs": other}})
     first, second = (write_film(processors.folder, seed, processors.raw.side) for seed in (1, 2))
     return Call({"inputs": first}, {"video": {"inputs": second}})
 
@@ -309,7 +315,7 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "depth-estimation": _image("inputs"),
     "mask-generation": _image("image", points_per_crop=4, pred_iou_thresh=-1e6, stability_score_thresh=-1.0),
     "keypoint-matching": _pair,
-    "video-classification": _film_file,
+    "video-classification": _film,
     "zero-shot-object-detection": _objects_by_name,
     "zero-shot-audio-classification": _sound_and_labels,
     "zero-shot-classification": _text_and_classes,
