@@ -102,7 +102,8 @@ def _measure_variants(draft: Draft, execution: Execution, loaded: Loaded, prepar
 def check_tokens(draft: Draft, source: Source, checkpoint: Checkpoint, loaded: Loaded, inputs: Inputs) -> None:
     """The loaded model's greedy tokens equal the reference's."""
     values = inputs.generation_values(checkpoint.model)
-    expected, tokens = outputs.generate(checkpoint.model, values), loaded.generate(values)
+    expected = outputs.generate(checkpoint.model, values, cache=loaded.caches)
+    tokens = loaded.generate(values)
     equal = torch.equal(expected, tokens.cpu())
     draft.compared(tokens_equal=equal)
     if not equal:

@@ -31,13 +31,14 @@ def call(model: Any, inputs: Mapping[str, Any], method: str | None = None) -> Ou
 NEW_TOKENS = 8
 
 
-def generate(model: Any, values: Mapping[str, Any], count: int = NEW_TOKENS) -> torch.Tensor:
+def generate(model: Any, values: Mapping[str, Any], count: int = NEW_TOKENS, *, cache: bool = True) -> torch.Tensor:
     """Greedy tokens, always as many: a random model may end its sentence at any token.
 
     Greedy says nothing of what stands before the tokens: some types draw random numbers to encode a sound.
     """
     torch.manual_seed(SEED)
-    tokens: torch.Tensor = model.generate(**values, max_new_tokens=count, min_new_tokens=count, do_sample=False)
+    asked = dict(values) if cache else {**values, "use_cache": False}
+    tokens: torch.Tensor = model.generate(**asked, max_new_tokens=count, min_new_tokens=count, do_sample=False)
     return tokens
 
 

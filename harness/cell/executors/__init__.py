@@ -32,6 +32,10 @@ class Loaded(Protocol):
     def model(self) -> Any:
         """What has ``config``, and what runs inside a pipeline."""
 
+    @property
+    def caches(self) -> bool:
+        """Whether it generates with a cache; else the reference does without too: some types then say other tokens."""
+
     def place(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The values where the runtime reads them: done before a call is timed, so that the call alone is."""
 

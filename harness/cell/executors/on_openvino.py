@@ -41,6 +41,8 @@ class Known:
     failures: tuple[Failed, ...] = ()
     route: str | None = None
     repairs: tuple[Repair, ...] = ()
+    needs_cache: bool = False
+    """Without a cache its forward pass gives other outputs, in eager PyTorch already."""
 
 
 _KNOWN: dict[tuple[str, str], Known] = {}
@@ -75,6 +77,8 @@ class Executor:
         model = self._loaded_eagerly(draft, checkpoint)
         reference = outputs.call(checkpoint.model, inputs.values, method)
         tolerance, _ = compare.tolerance_of(draft, self.execution)
+        if not _same_without_cache(model, inputs, method, reference, tolerance):
+            _KNOWN[_key(draft, checkpoint)] = Known(needs_cache=True)
 
         def check(loaded: Loaded) -> None:
             loaded.first(inputs.values)
@@ -87,7 +91,8 @@ class Executor:
             _try_other_shapes(loaded, checkpoint, inputs, tolerance, draft)
             if task.generates:
                 prompts = inputs.generation_values(checkpoint.model)
-                check_tokens(outputs.generate(checkpoint.model, prompts), loaded.generate(prompts))
+                expected = outputs.generate(checkpoint.model, prompts, cache=loaded.caches)
+                check_tokens(expected, loaded.generate(prompts))
 
         loaded = self._first_that_passes(draft, checkpoint, model, method, check)
         loaded.eager_operations = sum(
@@ -112,8 +117,10 @@ class Executor:
 
         What the type's first cell has found out about its head, the second need not find out again.
         """
-        key = (draft.planned.model_type, checkpoint.loader.__name__)
+        key = _key(draft, checkpoint)
         known = _KNOWN.setdefault(key, Known())
+        if not known.needs_cache:
+            without_cache(model)
         failures: list[Failed] = list(known.failures)
         draft.attempts = [one.attempt for one in failures]
         for route in (None, *CONVERTING):
@@ -148,9 +155,9 @@ class Executor:
                     repairs = (*repairs, more)
                 else:
                     draft.route, draft.repairs = name, (*(one.name for one in repairs), *mended)
-                    _KNOWN[key] = Known(tuple(failures), name, repairs)
+                    _KNOWN[key] = Known(tuple(failures), name, repairs, known.needs_cache)
                     return loaded
-        _KNOWN[key] = Known(tuple(failures))
+        _KNOWN[key] = Known(tuple(failures), needs_cache=known.needs_cache)
         ended = verdict(failures)
         draft.stage = next((one.attempt.stage for one in failures if one.error is ended), draft.stage)
         raise ended
@@ -213,7 +220,8 @@ class Executor:
             draft.enter(stage if stage not in ("load", "export", "compile") else "first inference")
             return run
 
-        without_cache(model)
+        if getattr(model, "generation_config", None) is not None:
+            model.generation_config.use_cache = False
         return Loaded(model, model, route.name, method, figures, swap=Swap(model, convert, method))
 
     def pipeline(
@@ -268,6 +276,11 @@ class Loaded:
     eager_operations: int | None = None
     eager: tuple[Any, dict[str, Any]] | None = None
 
+    @property
+    def caches(self) -> bool:
+        """A converted forward pass has none."""
+        return self.swap is None
+
     def place(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """OpenVINO takes host memory."""
         return values
@@ -314,7 +327,7 @@ class Loaded:
 
     def generate(self, values: Mapping[str, Any], tokens: int = outputs.NEW_TOKENS) -> torch.Tensor:
         """The model's own ``generate``: with a cache in optimum-intel's classes, else without."""
-        return outputs.generate(self.model, values, tokens)
+        return outputs.generate(self.model, values, tokens, cache=self.caches)
 
     def synchronise(self) -> None:
         """Inferences are waited for."""
@@ -367,13 +380,35 @@ class Loaded:
         return told
 
 
-def without_cache(model: Any) -> None:
-    """Have the model and all its parts compute without a cache, which a converted forward pass does not take."""
-    for config in _configs(model.config):
-        if getattr(config, "use_cache", None):
-            config.use_cache = False
-    if getattr(model, "generation_config", None) is not None:
-        model.generation_config.use_cache = False
+def _key(draft: Draft, checkpoint: Checkpoint) -> tuple[str, str]:
+    return draft.planned.model_type, checkpoint.loader.__name__
+
+
+def _same_without_cache(model: Any, inputs: Inputs, method: str | None, reference: Outputs, tolerance: float) -> bool:
+    """Whether the model, which computes without a cache from then on, gives what the reference gives with one."""
+    undo = without_cache(model)
+    try:
+        compare.within(compare.differences(reference, outputs.call(model, inputs.values, method)), tolerance, "")
+    except MismatchError:
+        undo()
+        return False
+    return True
+
+
+def without_cache(model: Any) -> Callable[[], None]:
+    """Have the model and all its parts compute without a cache, which a converted forward pass cannot go on from.
+
+    Gives what undoes it.
+    """
+    changed = [config for config in _configs(model.config) if getattr(config, "use_cache", None)]
+    for config in changed:
+        config.use_cache = False
+
+    def undo() -> None:
+        for config in changed:
+            config.use_cache = True
+
+    return undo
 
 
 def _configs(config: Any) -> Iterator[Any]:

@@ -77,6 +77,7 @@ class Loaded:
     model: Any
     device: torch.device
     method: str | None = None
+    caches: bool = True
 
     def place(self, values: Mapping[str, Any]) -> "Placed":
         """On the model's device."""

@@ -34,7 +34,8 @@ class Traced(torch.nn.Module):  # type: ignore[misc] # torch is not installed wh
         for place, one in zip(self.places, tensors, strict=True):
             leaves[place] = one
         found = outputs.flatten(self._asked(pytree.tree_unflatten(leaves, self.layout)))
-        return tuple(found.values())
+        # Sizes, which are numbers in an eager run, are tensors while torch.jit traces.
+        return tuple(found[name] for name in self.names or found)
 
     def called(self, values: Mapping[str, Any]) -> Any:
         """The model's output as it is, eagerly; ``names`` and ``dtypes`` are known from then on."""
