@@ -70,8 +70,11 @@ def backend_session(backend: str) -> None:
     nox.session(name=backend, default=False)(run_backend)
 
 
+VERBS = {"build", "plan", "report", "show", "search", "discover", "lock"}
+TOOLS = {"lint", "types", "tests", "tests_real"}
+
 for _backend in backends():
-    if _backend in {"build", "plan", "report", "show", "search", "lint", "types", "tests", "tests_real", "lock"}:
+    if _backend in VERBS | TOOLS:
         sys.exit(f"matrix.toml: backends.{_backend}: a session of another kind has this name")
     backend_session(_backend)
 
@@ -104,6 +107,12 @@ def show(session: nox.Session) -> None:
 def search(session: nox.Session) -> None:
     """Find again how the named types run, and show what that changes in data/ways/; ``-- --write`` writes it."""
     verb(session, "search")
+
+
+@nox.session(default=False)
+def discover(session: nox.Session) -> None:
+    """Say which types another release of transformers has, and try the new ones: ``-- --transformers 5.18.0``."""
+    verb(session, "discover")
 
 
 @nox.session(default=False)

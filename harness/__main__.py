@@ -21,6 +21,7 @@ VERBS: Final = {
     "report": "merge results, judge them, and write the report",
     "show": "print all that is known of a model type: its recipe, and its last cells with their figures",
     "search": "climb the generic ladder again for some types, and show what changes in data/ways/",
+    "discover": "say which types another release has, and try those that are new",
     "lock": "compile docker/pins/*.in",
     "schema": "print the JSON Schema of plans and results",
 }

@@ -48,6 +48,8 @@ class Catalog:
     lists: Mapping[str, tuple[str, ...]]
     """Those of data/lists.toml, ``baseline``, ``families`` and ``all``."""
     families: Mapping[str, Family]
+    features: Mapping[str, Mapping[str, str]]
+    """By stack and type: words that differ where another release has changed the type."""
     registries: Mapping[str, frozenset[str]]
     """Those of them that their transformers was asked for, and can be asked for again."""
     unavailable: Mapping[str, Unavailable]
@@ -110,6 +112,8 @@ class _Registry(Document):
     types: dict[str, Domain]
     exported: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """The tasks that the stack's exporter has a type for."""
+    features: dict[str, str] = Field(default_factory=dict)
+    """By type: its classes and a digest of its config's fields, for what has changed in another release."""
     by_hand: bool = False
     """Types of other libraries, which no transformers can be asked for."""
 
@@ -184,6 +188,7 @@ def load_catalog(matrix: Matrix | None, data_dir: Path = ROOT / "data") -> Catal
         domains=_domains(reader, baseline, registries) | {name: one.domain for name, one in unavailable.items()},
         stacks=stacks,
         exported={stack: frozenset(registry.exported) for stack, registry in registries.items()},
+        features={stack: registry.features for stack, registry in registries.items()},
         registries={stack: stacks[stack] for stack, registry in registries.items() if not registry.by_hand},
         lists={"baseline": baseline, "families": of_families, "all": tuple(everything)} | _lists(reader),
         families=families,

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,35 +26,53 @@ _ASK: Final = f"import importlib.util as u; print(','.join(n for n in {_NEEDED!r
 _ANSWER_SECONDS: Final = 600
 
 
+@dataclasses.dataclass(frozen=True)
+class Registry:
+    """What a Python says of the transformers that it has."""
+
+    transformers: str
+    types: Mapping[str, Domain | None]
+    """With their domain, where they are not known."""
+    features: Mapping[str, str]
+
+
 def with_installed(configuration: Configuration, python: Path) -> Configuration:
     """The configuration with what ``python`` has as the one stack of every backend."""
-    catalog = configuration.catalog
-    version, types = found_in(python, catalog.domains)
+    registry = found_in(python, configuration.catalog.domains)
+    stack = Stack(
+        title=f"installed packages: transformers {registry.transformers}", transformers=registry.transformers, pins=""
+    )
+    return with_stack(configuration, INSTALLED, stack, registry)
+
+
+def with_stack(configuration: Configuration, name: str, stack: Stack, registry: Registry) -> Configuration:
+    """The configuration with this as the one stack of every backend."""
+    catalog, types = configuration.catalog, registry.types
     domains = {**catalog.domains} | {name: domain for name, domain in types.items() if domain is not None}
     everything = tuple(sorted({*catalog.lists["all"], *types}))
     matrix = configuration.matrix
-    stack = Stack(title=f"installed packages: transformers {version}", transformers=version, pins="")
-    row = {"stacks": (INSTALLED,)}
+    row = {"stacks": (name,)}
     return dataclasses.replace(
         configuration,
         matrix=matrix.model_copy(
             update={
-                "stacks": {**matrix.stacks, INSTALLED: stack},
-                "backends": {name: backend.model_copy(update=row) for name, backend in matrix.backends.items()},
+                "stacks": {**matrix.stacks, name: stack},
+                "backends": {one: backend.model_copy(update=row) for one, backend in matrix.backends.items()},
             }
         ),
         catalog=dataclasses.replace(
             catalog,
             domains=domains,
-            stacks={**catalog.stacks, INSTALLED: frozenset(types)},
-            registries={**catalog.registries, INSTALLED: frozenset(types)},
+            stacks={**catalog.stacks, name: frozenset(types)},
+            registries={**catalog.registries, name: frozenset(types)},
+            features={**catalog.features, name: registry.features},
             lists={**catalog.lists, "all": everything},
         ),
     )
 
 
-def found_in(python: Path, known: Iterable[str]) -> tuple[str, dict[str, Domain | None]]:
-    """The version of transformers that it has, and its types; with their domain, where they are not known.
+def found_in(python: Path, known: Iterable[str]) -> Registry:
+    """The version of transformers that it has, its types, and what they are made of.
 
     ``EnvironmentBrokenError`` where it lacks what the harness imports, with the names.
     """
@@ -67,7 +85,7 @@ def found_in(python: Path, known: Iterable[str]) -> tuple[str, dict[str, Domain 
     told = _run(python, ["-W", "ignore", "-m", "harness.cell.registry", "--known"], json.dumps(sorted(known)))
     try:
         registry: dict[str, Any] = json.loads(told[told.index("{") :])
-        return str(registry["transformers"]), dict(registry["types"])
+        return Registry(str(registry["transformers"]), dict(registry["types"]), dict(registry.get("features", {})))
     except (ValueError, KeyError) as error:
         raise EnvironmentBrokenError(f"{python} does not say which model types it has: {told[:200]!r}") from error
 

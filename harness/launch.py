@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from harness import ROOT, report, weights
+from harness import ROOT, own_pins, report, weights
 from harness.catalog import Catalog
 from harness.configuration import load_configuration
 from harness.documents import read_document
@@ -88,7 +88,13 @@ def main(options: argparse.Namespace) -> int:
         configuration = with_installed(configuration, installed)
     matrix = with_overrides(configuration.matrix, settings)
     bundle = ca_bundle(matrix, settings)
+    own = own_pins.of_file(options.stack, matrix.indexes.python) if own_pins.is_requirements(options.stack) else None
+    if own is not None:
+        configuration = own_pins.with_own_pins(configuration, own, matrix, options.backend, bundle)
+        matrix, options.stack = with_overrides(configuration.matrix, settings), own.name
     plan, shards = _planned(options, matrix, configuration.catalog)
+    if own is not None:
+        plan = plan.model_copy(update={"own_pins": own.stack})
     run_words = _run_words(options, matrix)
     # Weights of another kind have folders of their own: neither takes the place of the other's results or report.
     apart = "-weights" if plan.weights else "" if plan.scale == "tiny" else f"-{plan.scale}"

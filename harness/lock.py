@@ -89,7 +89,7 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def compile_pins(folder: Path, lock: Lock, *, upgrade: bool) -> None:
+def compile_pins(folder: Path, lock: Lock, *, upgrade: bool = False, index: str | None = None) -> None:
     """Run ``uv pip compile`` in a folder of its own, where no setting of the user's project is found."""
     import uv
 
@@ -104,6 +104,7 @@ def compile_pins(folder: Path, lock: Lock, *, upgrade: bool) -> None:
             uv.find_uv_bin(), "pip", "compile", f"{lock.name}.in", "--output-file", f"{lock.name}.txt",
             "--universal", "--fork-strategy", "fewest", "--python-version", LOWEST_PYTHON,
             "--generate-hashes", "--no-header", "--quiet", *(["--upgrade"] if upgrade else []),
+            *(["--default-index", index] if index else []),
             *(word for one in lock.bound_by for word in ("--constraint", f"{one}.txt")),
             *(word for one in left_out for word in ("--no-emit-package", one)),
         ]  # fmt: skip

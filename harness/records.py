@@ -304,6 +304,8 @@ class Plan(Record):
     """Real weights have the size that they have, and run under the limits of ``full``."""
     weights: Weights | None = None
     """Real ones; absent: synthetic."""
+    own_pins: str | None = None
+    """The user's requirements file, where its packages are the stack that is run."""
     apis: tuple[Api, ...] = ("from_pretrained", "pipeline")
     backends: dict[str, Execution]
     shards: tuple[Shard, ...]

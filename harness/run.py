@@ -325,7 +325,7 @@ class _Run:
         return reproduce_line(
             model_type,
             self.shard.backend,
-            self.shard.stack,
+            self.plan.own_pins or self.shard.stack,
             scale=self.plan.scale,
             weights=self.plan.weights,
             planned=self.plan.backends[self.shard.backend],

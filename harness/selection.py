@@ -81,7 +81,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--stack", metavar="S",
-        help="only this stack of the backend, or 'installed' for the packages that are there; else each type's newest",
+        help="only this stack of the backend; 'installed' for the packages that are there; or FILE.txt, your own pins",
     )  # fmt: skip
     group.add_argument(
         "--scale", choices=get_args(Scale), default="tiny",

@@ -1,18 +1,27 @@
-"""The model types that the installed transformers knows, each with the domain that its own code suggests.
+"""The model types that the installed transformers knows, each with its domain, as its code suggests, and its classes.
 
 ``python -m harness.cell.registry > data/stacks/NAME.json`` in a stack's environment makes that stack's file.
 The domain is derived; where it is wrong or too coarse, data/domains.toml corrects it by hand.
 """
 
 import contextlib
+import dataclasses
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Collection
 from typing import Any
 
-from harness.cell.versions import input_modalities
+from harness.cell.versions import (
+    FEATURE_EXTRACTORS,
+    IMAGE_PROCESSORS,
+    TOKENIZERS,
+    VIDEO_PROCESSORS,
+    input_modalities,
+)
 from harness.records import Domain
 
 HEADS_BY_MODALITY = {
@@ -38,7 +47,8 @@ def main(known: Collection[str] = ()) -> None:
 
         types = {name: None if name in known else domain_of(name) for name in sorted(model_types())}
         exported = exported_types()
-    registry: dict[str, Any] = {"transformers": transformers.__version__, "types": types}
+        features = {name: features_of(name) for name in types}
+    registry: dict[str, Any] = {"transformers": transformers.__version__, "types": types, "features": features}
     if exported:
         registry["exported"] = exported
     sys.stdout.write(json.dumps(registry, indent=1) + "\n")
@@ -64,6 +74,38 @@ def exported_types() -> dict[str, tuple[str, ...]]:
     from harness.cell.openvino.optimum_route import exported_tasks
 
     return {name: tasks for name in sorted(model_types()) if (tasks := exported_tasks(name))}
+
+
+def features_of(model_type: str) -> str:
+    """The classes that the tables of transformers have for the type, and a digest of its config's fields.
+
+    Where these words differ between two releases, the type has changed in what a user meets of it.
+    """
+    from transformers.models.auto import modeling_auto
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    tables = [table for name, table in vars(modeling_auto).items() if name.endswith("_MAPPING_NAMES")]
+    rows = [table[model_type] for table in tables if model_type in table]
+    classes = {name for row in rows for name in ((row,) if isinstance(row, str) else row)}
+    for made in (TOKENIZERS, IMAGE_PROCESSORS, FEATURE_EXTRACTORS, VIDEO_PROCESSORS, PROCESSOR_MAPPING_NAMES):
+        if named := made.get(model_type):
+            classes.add(str(named))
+    return " ".join([f"config={_fields_digest(model_type)}", *sorted(classes)])
+
+
+def _fields_digest(model_type: str) -> str:
+    """Of the names of the config's fields, with those defaults that are plain values."""
+    from transformers import CONFIG_MAPPING
+
+    config_class: Any = CONFIG_MAPPING[model_type]
+    if dataclasses.is_dataclass(config_class):
+        defaults = {field.name: field.default for field in dataclasses.fields(config_class)}
+    else:
+        parameters = inspect.signature(config_class.__init__).parameters
+        defaults = {name: one.default for name, one in parameters.items()}
+    plain = (bool, int, float, str, tuple, list, type(None))
+    told = [f"{name}={value!r}" if isinstance(value, plain) else name for name, value in sorted(defaults.items())]
+    return hashlib.sha256(" ".join(told).encode()).hexdigest()[:8]
 
 
 def domain_of(model_type: str) -> Domain:

@@ -91,7 +91,7 @@ def install(build: Build, torch: TorchBuild, place: Path) -> None:
     """Install torch and the stack into an environment that is there."""
     files = [*torch_pins(torch), build.pins]
     expected = download_bytes(files)
-    amount = f"about {size(expected)}" if expected else "an amount that torch's index does not tell"
+    amount = f"about {size(expected)}" if expected else "an amount that is not known beforehand"
     say(f"installing stack {build.stack!r} into {place}; {amount} to download, less what uv has in its cache")
     into = ("--python", str(place / "bin" / "python"), "--no-deps", "--compile-bytecode")
     if torch == "cpu":
