@@ -51,10 +51,11 @@ def _mend_function(place: str, text: str, by: str) -> bool:
     source = textwrap.dedent(inspect.getsource(function)) if function else ""
     if text not in source:
         return False
+    source = source.replace(text, by)  # before it is indented: the text may have several lines
     made: dict[str, Any] = {}
     if inspect.isclass(owner):  # within a class of the same name, which some decorators look at
         source = f"class {owner.__name__}:\n" + textwrap.indent(source, "    ")
-    code = compile(source.replace(text, by), f"{place} (repaired)", "exec")
+    code = compile(source, f"{place} (repaired)", "exec")
     exec(code, vars(module), made)  # noqa: S102 -- the library's own source, with what a row of data/ changes in it
     setattr(owner, name, getattr(made[owner.__name__], name) if inspect.isclass(owner) else made[name])
     return True

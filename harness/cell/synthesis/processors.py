@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_CTC_MAPPING_NAMES,
     MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+    MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING_NAMES,
     MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
@@ -33,6 +34,7 @@ _TEXT_DOMAINS = frozenset({"text", "vision-language", "document", "biology"})
 _WRITERS = frozenset(
     {
         *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        *MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING_NAMES,
         *MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
         *MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
         *MODEL_FOR_CTC_MAPPING_NAMES,
