@@ -1,9 +1,12 @@
 """Types of other libraries, where this environment has them: what their cells prove must be able to fail."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from harness import ROOT
 from harness.cell import outputs
 from harness.cell.executors.on_torch import check_keys
 from harness.cell.libraries import OfLibrary
@@ -50,3 +53,21 @@ def test_a_pipeline_is_all_of_the_librarys_own_and_holds_what_was_saved(model_ty
     pipe = checkpoint.open_pipeline(task.name, model=str(tmp_path), device="cpu")
     assert type(pipe).__name__ == task.auto_class
     assert {role: type(part).__name__ for role, part in pipe.components.items()} == processors.classes
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_the_parent_imports_the_library_unless_there_is_a_gpu_that_it_could_open(has_gpu: bool) -> None:
+    pytest.importorskip("torch_geometric")
+    lines = (
+        "import sys, torch",
+        f"torch.cuda.is_available = lambda: {has_gpu}",
+        "from harness.cell.warm import warm",
+        "from harness.configuration import load_configuration",
+        "from harness.records import PlannedType",
+        "recipe = load_configuration().catalog.recipes['graphsage']",
+        "warm([PlannedType(model_type='graphsage', domain='graph', recipe=recipe, expected_seconds=1)])",
+        "print('torch_geometric' in sys.modules)",
+    )
+    words = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str(not has_gpu)
