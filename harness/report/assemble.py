@@ -22,6 +22,7 @@ from harness.report.model import (
     MatrixShard,
     Totals,
 )
+from harness.report.obstacles import obstacles
 from harness.weights import note
 
 
@@ -61,6 +62,7 @@ def assemble(
         tasks=task_rows(judged.cells, environments),
         absences=absences(judged.cells),
         clusters=clusters(judged.cells),
+        obstacles=obstacles(judged.cells),
         environments=environments,
         shards=tuple(_shard(merged, plan, shard) for plan in merged.plans for shard in plan.shards),
         canaries=tuple(

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from harness.records import Comparison, Environment, Failure, Latency, Metrics, Proof
+from harness.records import Attempt, Comparison, Environment, Failure, Latency, Metrics, Proof
 from harness.report.model import MatrixCell
 from harness.report.words import API_TITLES, SYMBOLS, seconds, size
 from harness.text import bounded
@@ -61,10 +61,17 @@ def _about(cell: MatrixCell) -> Facts:
         ("domain", cell.domain or ""),
         ("task", cell.task or ""),
         ("last stage entered", cell.stage or ""),
+        ("route", cell.route or ""),
         ("repairs", ", ".join(cell.repairs)),
+        *((_attempted(one), f"{one.outcome}: {one.error_class}: {one.message}") for one in cell.attempts),
         ("shard", cell.shard or ""),
         ("whole cell took", seconds(cell.seconds)),
     ]
+
+
+def _attempted(attempt: Attempt) -> str:
+    repaired = f" with {', '.join(attempt.repairs)}" if attempt.repairs else ""
+    return f"tried before: {attempt.route}{repaired}, {attempt.stage}"
 
 
 def _error(cell: MatrixCell) -> Facts:
@@ -90,6 +97,11 @@ def _figures(metrics: Metrics) -> Facts:
         *((f"throughput, {one.unit}", f"{one.value:,.4g}") for one in metrics.throughput),
         ("first inference", seconds(metrics.first_inference_seconds)),
         ("load", seconds(metrics.load_seconds)),
+        ("conversion", seconds(metrics.export_seconds)),
+        ("compilation", seconds(metrics.compile_seconds)),
+        ("converted model", size(metrics.converted_bytes)),
+        ("eager PyTorch in the same process", _latency(metrics.eager_latency)),
+        ("faster than eager PyTorch", f"{metrics.speedup:.3g} times" if metrics.speedup is not None else ""),
         ("synthesise", seconds(metrics.synthesise_seconds)),
         ("peak memory, with what the parent shares", size(metrics.peak_rss_bytes)),
         ("memory of its own", size(metrics.private_bytes)),
@@ -117,6 +129,8 @@ def _comparison(comparison: Comparison) -> Facts:
         ("second run equal", _yes(comparison.repeat_equal)),
         ("greedy tokens equal", _yes(comparison.tokens_equal)),
         ("answer equal", _yes(comparison.answer_equal)),
+        *((f"largest difference with {name}", f"{value:.3g}") for name, value in comparison.other_shapes.items()),
+        ("fixed shape", comparison.fixed_shape or ""),
         *((f"a second {name} changes the output by", f"{value:.3g}") for name, value in comparison.effects.items()),
     ]
 
@@ -144,6 +158,9 @@ def _proof(proof: Proof, environment: Environment | None) -> Facts:
         *proof.processors.items(),
         *((f"{name}: a stand-in", reason) for name, reason in proof.stand_ins.items()),
         ("executed on", proof.execution_device),
+        ("executions that the runtime counted", str(proof.executions or "")),
+        ("computed by PyTorch beside it", _outside(proof)),
+        ("outputs that the runtime's class does not give", ", ".join(proof.not_returned)),
         ("outputs on", ", ".join(proof.output_devices)),
         ("parameters on", ", ".join(proof.parameter_devices)),
         ("weights, SHA-256", proof.weights_sha256),
@@ -151,6 +168,14 @@ def _proof(proof: Proof, environment: Environment | None) -> Facts:
         ("outputs, SHA-256", proof.outputs_sha256 or ""),
         ("measured with", _measured_with(environment) if environment else ""),
     ]
+
+
+def _outside(proof: Proof) -> str:
+    if proof.outside is None:
+        return ""
+    whole = f", of {proof.eager_operations} in eager PyTorch" if proof.eager_operations is not None else ""
+    told = ", ".join(f"{times} {name}" for name, times in proof.outside.items())
+    return f"{sum(proof.outside.values())} operations{whole}{f': {told}' if told else ''}"
 
 
 def _measured_with(environment: Environment) -> str:

@@ -35,6 +35,7 @@ def render(report: MatrixReport) -> str:
         *_families(report),
         *_matrix(report),
         *_clusters(report),
+        *_obstacles(report),
         *_tasks(report),
         *_absences(report),
         *_tested_with(report),
@@ -186,6 +187,30 @@ def _clusters(report: MatrixReport) -> Iterator[str]:
     )
     if len(report.clusters) > _MOST_LISTED:
         yield f"… and {len(report.clusters) - _MOST_LISTED} more in matrix.json\n"
+
+
+def _obstacles(report: MatrixReport) -> Iterator[str]:
+    if not report.obstacles:
+        return
+    yield "## What stands in the way of conversion\n"
+    yield "By operator or error: the types that it stops, and those that passed by another route or with a repair.\n"
+    yield _table(
+        ("stops", "passed otherwise", "backend", "operator or error", "routes", "message", "stopped types"),
+        [
+            (
+                str(len(one.stops)),
+                str(len(one.passed_otherwise)),
+                one.backend,
+                f"`{_code(one.what)}`",
+                ", ".join(one.routes),
+                _text(one.example),
+                _text(", ".join(one.stops)),
+            )
+            for one in report.obstacles[:_MOST_LISTED]
+        ],
+    )
+    if len(report.obstacles) > _MOST_LISTED:
+        yield f"… and {len(report.obstacles) - _MOST_LISTED} more in matrix.json\n"
 
 
 def _tasks(report: MatrixReport) -> Iterator[str]:

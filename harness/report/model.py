@@ -25,6 +25,7 @@ from harness.records import (
     Weights,
 )
 from harness.report.coverage import Absence, TaskRow
+from harness.report.obstacles import Obstacle
 from harness.stream import Problem
 from harness.text import clean_all
 
@@ -268,6 +269,7 @@ class MatrixReport(Record):
     tasks: tuple[TaskRow, ...]
     absences: tuple[Absence, ...]
     clusters: tuple[Cluster, ...]
+    obstacles: tuple[Obstacle, ...] = ()
     environments: tuple[MatrixEnvironment, ...]
     shards: tuple[MatrixShard, ...]
     canaries: tuple[MatrixCanary, ...]
