@@ -18,12 +18,19 @@ SAMPLES_FOR_P99 = 100
 
 @dataclass(frozen=True)
 class Rule:
-    """When enough calls were measured: ``iterations`` of them, or ``seconds`` with at least ``least``."""
+    """When enough calls were measured: ``iterations`` of them, or ``seconds`` with at least ``least``.
+
+    Before that ``warmup`` calls, or fewer where they take ``seconds`` too: what is slow has little to warm up.
+    """
 
     warmup: int
     iterations: int
     seconds: float = float("inf")
     least: int = 1
+
+    def warm(self, done: int, seconds: float) -> bool:
+        """Whether to begin measuring."""
+        return done >= self.warmup or seconds >= self.seconds
 
     def enough(self, done: int, seconds: float) -> bool:
         """Whether to stop."""
@@ -31,8 +38,8 @@ class Rule:
 
 
 TINY = Rule(warmup=2, iterations=20)
-LONG = Rule(warmup=2, iterations=20, seconds=10, least=3)
-"""For calls that may take seconds each."""
+LONG = Rule(warmup=2, iterations=20, seconds=2, least=3)
+"""For calls that may take seconds each: 20 of those would tell no more than 3, which lie close together."""
 
 
 class Stopwatch:
@@ -66,14 +73,19 @@ def latency(
     rule: Rule = TINY,
 ) -> Latency:
     """Call it unmeasured to warm up, then measured until the rule has enough."""
-    for _ in range(rule.warmup):
-        call()
-    raw: list[float] = []
-    while not rule.enough(len(raw), sum(raw)):
+
+    def once() -> float:
         with timed(synchronise) as watch:
             call()
-        raw.append(watch.seconds)
-    return summary(raw, rule.warmup)
+        return watch.seconds
+
+    warming: list[float] = []
+    while not rule.warm(len(warming), sum(warming)):
+        warming.append(once())
+    raw: list[float] = []
+    while not rule.enough(len(raw), sum(raw)):
+        raw.append(once())
+    return summary(raw, len(warming))
 
 
 def summary(raw: list[float], warmup: int) -> Latency:
