@@ -19,7 +19,7 @@ from harness.matrix import ca_bundle, overrides_from, with_overrides
 from harness.own_pins import OwnPins
 from harness.plan import Selection, make_plan
 from harness.records import Cell
-from harness.search import add_search_arguments, measured, show, without_ways
+from harness.search import add_search_arguments, by_file, measured, show, without_ways
 from harness.selection import words
 
 
@@ -76,8 +76,7 @@ def main(options: argparse.Namespace) -> int:
     plan = make_plan(matrix, without_ways(found.catalog), selection, backends=(backend,))
     cells, code = measured(plan.model_copy(update={"own_pins": own.stack}), matrix, bundle, options)
     _say(tried(cells))
-    nowhere = [cell for cell in cells if not any(cell.model_type in types for types in known.stacks.values())]
-    show(DISCOVERED, known.ways.get(DISCOVERED, {}), nowhere, write=options.write)
+    show(DISCOVERED, known.ways.get(DISCOVERED, {}), by_file(cells, known).get(DISCOVERED, []), write=options.write)
     return code
 
 

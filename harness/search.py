@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from harness import ROOT
-from harness.catalog import Catalog, Ways
+from harness.catalog import DISCOVERED, Catalog, Ways
 from harness.configuration import load_configuration
 from harness.engine import CHOICES, prepare
 from harness.engine.images import Build
@@ -68,11 +68,23 @@ def main(options: argparse.Namespace) -> int:
         cells, code = measured(plan, matrix, ca_bundle(matrix, settings), options)
     else:
         raise UsageError("search for what? Name some types, or --results DIR for what was measured already")
-    for stack in dict.fromkeys(cell.stack for cell in cells):
-        here = [cell for cell in cells if cell.stack == stack]
-        known = stack in matrix.stacks
-        show(stack, catalog.ways.get(stack, {}), here, write=options.write and known)
+    for name, here in by_file(cells, catalog).items():
+        show(name, catalog.ways.get(name, {}), here, write=options.write)
     return code
+
+
+def by_file(cells: Iterable[Cell], catalog: Catalog) -> dict[str, list[Cell]]:
+    """The cells by the file of data/ways/ that is about them.
+
+    Of a stack that is not in matrix.toml it is ``discovered``, for the types that no stack of matrix.toml has.
+    """
+    files: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.stack in catalog.stacks:
+            files.setdefault(cell.stack, []).append(cell)
+        elif not any(cell.model_type in types for types in catalog.stacks.values()):
+            files.setdefault(DISCOVERED, []).append(cell)
+    return files
 
 
 def without_ways(catalog: Catalog) -> Catalog:

@@ -13,7 +13,7 @@ from harness.configuration import load_configuration
 from harness.errors import UsageError
 from harness.plan import make_plan
 from harness.records import Cell, Proof, Way
-from harness.search import cells_below, show, without_ways
+from harness.search import by_file, cells_below, show, without_ways
 from harness.selection import Selection
 from harness.ways import differences, lost, merged, way_of, ways_of, write_ways
 
@@ -122,6 +122,12 @@ def test_a_shard_is_told_all_that_its_stack_is_held_to_have() -> None:
     told = {shard.stack: set(shard.registry) for shard in shards}
     # The types of other libraries are written down by hand: no transformers can be asked for them.
     assert told == {"current": catalog.stacks["current"], "v4": catalog.stacks["v4"], "outside": set()}
+
+
+def test_cells_of_a_stack_of_ones_own_are_kept_for_types_that_no_stack_has() -> None:
+    catalog = load_configuration().catalog
+    cells = [miniatures.cell("bert"), *(miniatures.cell(one, stack="own-x") for one in ("gpt2", "of-tomorrow"))]
+    assert by_file(cells, catalog) == {"current": cells[:1], "discovered": cells[2:]}
 
 
 def test_a_search_for_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
