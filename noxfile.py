@@ -70,7 +70,7 @@ def backend_session(backend: str) -> None:
     nox.session(name=backend, default=False)(run_backend)
 
 
-VERBS = {"build", "plan", "report", "show", "search", "discover", "lock"}
+VERBS = {"build", "plan", "report", "show", "search", "discover", "bench", "lock"}
 TOOLS = {"lint", "types", "tests", "tests_real"}
 
 for _backend in backends():
@@ -113,6 +113,12 @@ def search(session: nox.Session) -> None:
 def discover(session: nox.Session) -> None:
     """Say which types another release of transformers has, and try the new ones: ``-- --transformers 5.18.0``."""
     verb(session, "discover")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure what a process for each model type costs, on a quiet machine."""
+    verb(session, "bench")
 
 
 @nox.session(default=False)

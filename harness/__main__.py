@@ -22,6 +22,7 @@ VERBS: Final = {
     "show": "print all that is known of a model type: its recipe, and its last cells with their figures",
     "search": "climb the generic ladder again for some types, and show what changes in data/ways/",
     "discover": "say which types another release has, and try those that are new",
+    "bench": "measure what a process for each type costs, this way and others",
     "lock": "compile docker/pins/*.in",
     "schema": "print the JSON Schema of plans and results",
 }

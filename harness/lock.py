@@ -51,7 +51,7 @@ class Lock:
 
 def locks(folder: Path) -> tuple[Lock, ...]:
     """All compilations in their order; an .in file that is not one of ours is a stack."""
-    tools = ("uv", "nox", "host", "tests", "lint", "types")
+    tools = ("uv", "nox", "host", "tests", "lint", "types", "peer")
     stacks = sorted({path.stem for path in folder.glob("*.in")} - {"torch", *tools})
     newest = ("torch", "current") if "current" in stacks else ("torch",)
     return (
@@ -63,6 +63,7 @@ def locks(folder: Path) -> tuple[Lock, ...]:
         Lock(name="tests", bound_by=(*newest, "host")),
         Lock(name="lint", bound_by=("host",)),
         Lock(name="types", bound_by=(*newest, "host", "tests")),
+        Lock(name="peer", linux_only=True),
     )
 
 

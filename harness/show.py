@@ -20,6 +20,7 @@ from harness.report import MATRIX_FILE
 from harness.report.details import Facts, details
 from harness.report.model import MatrixCell, MatrixReport
 from harness.text import clean
+from harness.ways import told
 
 _WIDTH: Final = 24
 _SECTIONS: Final = (("about", ""), ("figures", "figures"), ("comparison", "comparison"), ("proof", "proof"))
@@ -99,6 +100,9 @@ def _told(configuration: Configuration, name: str) -> Iterator[str]:
         yield from _lines(_recipe(recipe), indent=4)
     elif name not in catalog.unavailable:
         yield "  no recipe: the generic way is all it needs, or all it has"
+    if ways := dict(_ways(catalog, name)):
+        yield "  pinned ways (data/ways/), tried first"
+        yield from _lines(list(ways.items()), indent=4)
     rows = [row for row in configuration.expectations.rows if row.model_type == name]
     if rows:
         yield "  expected not to pass"
@@ -107,12 +111,17 @@ def _told(configuration: Configuration, name: str) -> Iterator[str]:
         yield from _lines(list(zip(where, told, strict=True)), indent=4)
 
 
+def _ways(catalog: Catalog, name: str) -> Iterator[tuple[str, str]]:
+    """How it was made to run, by stack and API."""
+    for stack, ways in catalog.ways.items():
+        for api, way in ways.get(name, {}).items():
+            yield f"{stack} {api}", told(way)
+
+
 def _recipe(recipe: Recipe) -> Facts:
-    """Its keys, the pinned way first; values within a key on lines of their own."""
-    pinned = ", ".join(part for part in (recipe.style, recipe.inputs_from) if part)
-    otherwise = "all of it is written here" if recipe.elsewhere else "none: the first way that runs"
-    facts: Facts = [("reason", recipe.reason), ("pinned way", pinned or otherwise)]
-    values = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"reason", "style", "inputs_from"})
+    """Its keys; values within a key on lines of their own."""
+    facts: Facts = [("reason", recipe.reason)]
+    values = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"reason"})
     for key, value in values.items():
         if isinstance(value, dict):
             facts += [(f"{key}.{name}", json.dumps(one, ensure_ascii=False)) for name, one in value.items()]

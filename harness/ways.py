@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from harness.catalog import Ways
-from harness.records import Api, Cell, Way
+from harness.records import Api, Cell, Style, Way
 
 API_ORDER: tuple[Api, ...] = ("from_pretrained", "pipeline")
 
@@ -24,6 +25,8 @@ def way_of(cell: Cell) -> Way | None:
     if cell.outcome != "passed" or cell.proof is None or cell.proof.synthesis is None or cell.task is None:
         return None
     style, _, source = cell.proof.synthesis.partition(", ")
+    if style not in get_args(Style):  # a recipe wrote the whole type down: there was nothing to find
+        return None
     row = {
         "task": cell.task,
         "model_class": cell.proof.model_class,

@@ -1,5 +1,6 @@
 """What is shown of a model type: all that data/ and the last report say, without torch."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 import miniatures as mini
 from harness import ROOT
 from harness.__main__ import main
-from harness.records import Cell
+from harness.configuration import load_configuration
+from harness.records import Cell, Way
 from harness.report import build
 
 PLACE = "ci/nox -s cpu -- --types bert --stack current"
@@ -40,7 +42,19 @@ def test_a_recipe_is_shown_whole_with_its_file(capsys: pytest.CaptureFixture[str
     text = shown(capsys, "vqgan")
     assert "recipe (data/recipes/outside.toml)" in text
     assert "diffusers.VQModel" in text
-    assert "pinned way" in text
+
+
+def test_the_ways_that_are_pinned_are_shown_by_stack_and_api(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = load_configuration()
+    way = Way(task="fill-mask", model_class="BertForMaskedLM", style="shallow", source="processor")
+    catalog = dataclasses.replace(configuration.catalog, ways={"current": {"bert": {"from_pretrained": way}}})
+    changed = dataclasses.replace(configuration, catalog=catalog)
+    monkeypatch.setattr("harness.show.load_configuration", lambda: changed)
+    text = shown(capsys, "bert")
+    assert "pinned ways" in text
+    assert "current from_pretrained   BertForMaskedLM, for fill-mask, shallow, processor" in text
 
 
 def test_cells_are_shown_with_class_task_figures_and_the_line_that_runs_them_again(

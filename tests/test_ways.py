@@ -135,3 +135,10 @@ def test_a_search_for_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "Name some types" in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"no results\.jsonl"):
         cells_below(tmp_path)
+
+
+def test_a_type_that_a_recipe_writes_down_whole_has_no_way() -> None:
+    cell = miniatures.cell("vqgan")
+    assert cell.proof is not None
+    proof = cell.proof.model_copy(update={"synthesis": "written in the recipe"})
+    assert way_of(cell.model_copy(update={"proof": proof})) is None

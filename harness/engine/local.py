@@ -47,7 +47,7 @@ class LocalEngine:
         with _alone(self._folder):
             if not (place / COMPLETE).is_file():
                 shutil.rmtree(place, ignore_errors=True)
-                _uv(build, "venv", "--python", sys.executable, str(place))
+                call_uv(build, "venv", "--python", sys.executable, str(place))
                 install(build, torch, place)
                 (place / COMPLETE).touch()
         return Environment(python=place / "bin" / "python", stack=build.stack, torch=torch)
@@ -96,12 +96,12 @@ def install(build: Build, torch: TorchBuild, place: Path) -> None:
     into = ("--python", str(place / "bin" / "python"), "--no-deps", "--compile-bytecode")
     if torch == "cpu":
         family = files.pop(0)
-        _uv(build, "pip", "install", *into, "--default-index", build.torch_index, "--requirement", str(family))
+        call_uv(build, "pip", "install", *into, "--default-index", build.torch_index, "--requirement", str(family))
     words = [word for path in files for word in ("--requirement", str(path))]
-    _uv(build, "pip", "install", *into, "--default-index", build.index, *words)
+    call_uv(build, "pip", "install", *into, "--default-index", build.index, *words)
 
 
-def _uv(build: Build, *words: str) -> None:
+def call_uv(build: Build, *words: str) -> None:
     """Run uv, with its progress shown."""
     import uv
 
