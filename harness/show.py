@@ -19,6 +19,7 @@ from harness.records import Environment, Recipe
 from harness.report import MATRIX_FILE
 from harness.report.details import Facts, details
 from harness.report.model import MatrixCell, MatrixReport
+from harness.terminal import say
 from harness.text import clean
 from harness.ways import told
 
@@ -39,7 +40,7 @@ def main(options: argparse.Namespace) -> int:
     """Print it on standard output."""
     configuration = load_configuration()
     types = _types(configuration.catalog, options.names)
-    reports = [(folder, MatrixReport.read(folder / MATRIX_FILE)) for folder in _folders(configuration, options.report)]
+    reports = _given(options.report) if options.report else list(_found(configuration))
     lines = [line for name in types for line in (*_told(configuration, name), *_cells(reports, name), "")]
     sys.stdout.write("\n".join(lines))
     return EXIT_FINE
@@ -62,13 +63,19 @@ def _types(catalog: Catalog, names: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _folders(configuration: Configuration, given: list[Path] | None) -> list[Path]:
-    """Those that were given; else all reports that are there, with those of full size and of real weights."""
-    if given:
-        return given
+def _given(folders: list[Path]) -> list[tuple[Path, MatrixReport]]:
+    return [(folder, MatrixReport.read(folder / MATRIX_FILE)) for folder in folders]
+
+
+def _found(configuration: Configuration) -> Iterator[tuple[Path, MatrixReport]]:
+    """All reports that are there, with those of full size and of real weights; an unreadable one is passed over."""
     usual = ROOT / configuration.matrix.defaults.report
-    found = [usual, *sorted(usual.parent.glob(f"{usual.name}-*"))]
-    return [folder for folder in found if (folder / MATRIX_FILE).is_file()]
+    for folder in (usual, *sorted(usual.parent.glob(f"{usual.name}-*"))):
+        if (folder / MATRIX_FILE).is_file():
+            try:
+                yield folder, MatrixReport.read(folder / MATRIX_FILE)
+            except UsageError as error:
+                say(f"left aside: {error}")
 
 
 # --- what data/ says ----------------------------------------------------------------------------------
