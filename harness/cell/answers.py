@@ -82,7 +82,9 @@ def _written(pipe: Any, direct: Recording, _answer: Any) -> Answer:
 
 def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
     assert direct.tokens is not None and direct.generate_inputs is not None  # noqa: S101, PT018 -- these tasks generate
-    new = direct.tokens[0, direct.generate_inputs["input_ids"].shape[1] :]
+    asked = direct.generate_inputs
+    prompt = asked["input_ids"] if "input_ids" in asked else asked["decoder_input_ids"]
+    new = direct.tokens[0, prompt.shape[1] :]
     return [pipe.tokenizer.decode(new, skip_special_tokens=True)]
 
 

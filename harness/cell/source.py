@@ -5,10 +5,13 @@ fed to it, and how thoroughly speed is measured.
 """
 
 import inspect
+import pkgutil
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+
+from transformers.pipelines import SUPPORTED_TASKS
 
 from harness.cell.measure import TINY, Rule
 from harness.cell.synthesis.checkpoint import Checkpoint, synthesise
@@ -79,11 +82,10 @@ class Tiny:
     ) -> tuple[Checkpoint, Processors]:
         recipe = planned.recipe
         domain = "text" if task.name == "feature-extraction" else planned.domain  # that of a part may be the whole's
-        # Beside a tokenizer, this one pipeline looks for words on a page.
-        reads = task.name != "object-detection"
-        text = make_text_side(planned.model_type, domain, recipe, folder / "tokenizer") if reads else None
+        alone = _sees_only(task)
+        text = None if alone else make_text_side(planned.model_type, domain, recipe, folder / "tokenizer")
         checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
-        processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder)
+        processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder, joined=not alone)
         if task.name == "image-feature-extraction":
             _check_fed(checkpoint.model, processors)
         processors.save(folder)
@@ -96,6 +98,15 @@ class Tiny:
     def batch(self, prepared: Prepared, planned: PlannedType) -> Inputs | None:  # noqa: ARG002 -- one is enough here
         """None: two items are in every call."""
         return None
+
+
+def _sees_only(task: Task) -> bool:
+    """Whether the task's pipeline loads an image processor and nothing beside it."""
+    impl = SUPPORTED_TASKS[task.name]["impl"]
+    impl = pkgutil.resolve_name(impl) if isinstance(impl, str) else impl
+    loads = {part: getattr(impl, f"_load_{part}", None) for part in ("image_processor", "tokenizer", "processor")}
+    # Beside a tokenizer, the pipeline for objects looks for words on a page, and it takes any that is there.
+    return task.name == "object-detection" or loads == {"image_processor": True, "tokenizer": False, "processor": False}
 
 
 def source_for(plan: Plan, execution: Execution, weights: Path | None, planned: PlannedType, *, canary: bool) -> Source:

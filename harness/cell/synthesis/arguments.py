@@ -102,10 +102,9 @@ class Maker:
 
     def image_side(self) -> tuple[int, int]:
         side = self.find("image_size", "img_size", "input_size", parts=("vision_config", "backbone_config"))
-        if isinstance(side, list | tuple):
-            side = side[-1]
-        side = self.size("image_size", side, self.amounts.image_side)
-        return self.size("image_height", side), self.size("image_width", side)
+        height, width = (side[-2:] if len(side) > 1 else 2 * side) if isinstance(side, list | tuple) else (side, side)
+        height, width = (self.size("image_size", one, self.amounts.image_side) for one in (height, width))
+        return self.size("image_height", height), self.size("image_width", width)
 
     def channels(self) -> int:
         found = self.find("num_channels", "in_channels", "in_chans", parts=("vision_config", "backbone_config"))

@@ -100,9 +100,12 @@ def make_text_side(model_type: str, domain: str, recipe: Recipe | None, scratch:
 
 
 def make_processors(
-    model_type: str, config: Any, text: Made | None, recipe: Recipe | None, scratch: Path
+    model_type: str, config: Any, text: Made | None, recipe: Recipe | None, scratch: Path, *, joined: bool = True
 ) -> Processors:
-    """Everything that a pipeline loads beside the model; a codec that a processor decodes with lies in ``scratch``."""
+    """Everything that a pipeline loads beside the model; a codec that a processor decodes with lies in ``scratch``.
+
+    Where they are not ``joined``, each part stands by itself.
+    """
     settings: Mapping[str, Any] = recipe.processor if recipe else {}
     result = Processors()
     if text is not None:
@@ -114,11 +117,15 @@ def make_processors(
         if text.stand_in:
             result.stand_ins["tokenizer"] = text.stand_in
     _add_parts(result, model_type, config, settings)
-    if model_type in PROCESSOR_MAPPING_NAMES:
-        own = _class(PROCESSOR_MAPPING_NAMES[model_type])
+    its_settings = _below(settings, "processor")
+    named = its_settings.pop("class", None)
+    if joined and (named or model_type in PROCESSOR_MAPPING_NAMES):
+        own = _class(named or PROCESSOR_MAPPING_NAMES[model_type])
         if codec := settings.get("audio_tokenizer"):
             result.made["audio_tokenizer"] = make_codec(str(codec), scratch / "audio_tokenizer")
-        result.made["processor"] = _joined(own, config, result.made, _below(settings, "processor"))
+        result.made["processor"] = _joined(own, config, result.made, its_settings)
+        if named:
+            result.stand_ins["processor"] = f"transformers maps {model_type} to none: {named}, as its recipe says"
     return result
 
 
@@ -192,21 +199,25 @@ def _below(settings: Mapping[str, Any], role: str) -> dict[str, Any]:
 
 def _sized(own: Any, config: Any, settings: Mapping[str, Any]) -> Any:
     """An image or video processor with every size that it resizes or crops to equal to the tiny model's image size."""
-    side = next((one for one in map(_side, _configs(config)) if one), IMAGE)
-    default = own()
+    height, width = next((one for one in map(_sides, _configs(config)) if one), (IMAGE, IMAGE))
+    default = own(**settings)
     sizes = {
-        name: {edge: _as_small(value, side) for edge, value in dict(getattr(default, name)).items() if value}
+        name: {
+            edge: _as_small(value, height if edge == "height" else width)
+            for edge, value in dict(getattr(default, name)).items()
+            if value
+        }
         for name in ("size", "crop_size", "pad_size")
         if getattr(default, name, None)
     }
     return own(**(sizes | _mirrored(own, config) | dict(settings)))
 
 
-def _side(config: Any) -> int | None:
+def _sides(config: Any) -> tuple[int, int] | None:
+    """Height and width."""
     side = getattr(config, "image_size", None)
-    if isinstance(side, list | tuple):
-        side = side[-1]
-    return side if isinstance(side, int) else None
+    height, width = (side[-2:] if len(side) > 1 else 2 * side) if isinstance(side, list | tuple) else (side, side)
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def _as_small(value: int, side: int) -> int:

@@ -38,7 +38,11 @@ class Made:
     @property
     def vocabulary(self) -> int:
         """One more than the highest id; some classes count their language codes apart from their vocabulary."""
-        return max(len(self.tokenizer), 1 + max(self.tokenizer("a")["input_ids"], default=0))
+        try:
+            ids = self.tokenizer("a")["input_ids"]
+        except ValueError:  # of words on a page: a text alone is refused
+            ids = []
+        return max(len(self.tokenizer), 1 + max(ids, default=0))
 
     @property
     def token_ids(self) -> dict[str, int]:
