@@ -83,8 +83,12 @@ def _written(pipe: Any, direct: Recording, _answer: Any) -> Answer:
 def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
     assert direct.tokens is not None and direct.generate_inputs is not None  # noqa: S101, PT018 -- these tasks generate
     asked = direct.generate_inputs
-    prompt = asked["input_ids"] if "input_ids" in asked else asked["decoder_input_ids"]
-    new = direct.tokens[0, prompt.shape[1] :]
+    if "input_ids" in asked:
+        length = asked["input_ids"].shape[1]
+    else:  # a prompt for a decoder, which is given its start token where it lacks it
+        prompt, start = asked["decoder_input_ids"], pipe.model.generation_config.decoder_start_token_id
+        length = prompt.shape[1] + int(start is not None and int(prompt[0, 0]) != start)
+    new = direct.tokens[0, length:]
     return [pipe.tokenizer.decode(new, skip_special_tokens=True)]
 
 
