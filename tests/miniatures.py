@@ -210,17 +210,17 @@ def write(path: Path, records: Iterable[Record]) -> Path:
     return path
 
 
-def write_whole(root: Path, of: Plan, *others: Cell) -> None:
-    """Every shard of the plan in its folder below ``root``; ``others`` in place of passed cells."""
+def write_whole(root: Path, of: Plan, *others: Cell, **changes: object) -> None:
+    """Every shard of the plan in its folder below ``root``; ``others`` in place of passed cells, headers changed."""
     for shard in of.shards:
         here = [one for one in others if (one.backend, one.stack) == (shard.backend, shard.stack)]
-        write(root / shard.id, whole(of, shard, *here))
+        write(root / shard.id, whole(of, shard, *here, **changes))
 
 
 def configuration(*rows: Expectation) -> Configuration:
-    """The repository's, with these expectations in place of its own."""
+    """The repository's, with these expectations in place of its own, and without its evidence."""
     own = load_configuration()
-    return replace(own, expectations=Expectations(rows, own.catalog.unavailable))
+    return replace(own, expectations=Expectations(rows, own.catalog.unavailable), evidence=())
 
 
 def expectation(model_type: str, api: Api, outcome: Outcome = "failed", **changes: object) -> Expectation:

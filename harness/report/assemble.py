@@ -23,6 +23,7 @@ from harness.report.model import (
     Totals,
 )
 from harness.report.obstacles import obstacles
+from harness.report.verified import EvidenceSource, LastVerified
 from harness.weights import note
 
 
@@ -31,9 +32,13 @@ def assemble(
     judged: Judged,
     backends: Iterable[str],
     families: Mapping[str, Family],
+    verified: tuple[tuple[EvidenceSource, ...], tuple[LastVerified, ...]] = ((), ()),
     baseline: MatrixReport | None = None,
 ) -> MatrixReport:
-    """The whole of matrix.json. ``backends`` and ``families`` are those that matrix.toml and data/ know."""
+    """The whole of matrix.json. ``backends`` and ``families`` are those that matrix.toml and data/ know.
+
+    ``verified`` is what data/evidence/ knows of what this run did not measure.
+    """
     rows = family_rows(judged.cells, families)
     environments = _environments(merged)
     planned = {place_of(shard)[0] for plan in merged.plans for shard in plan.shards}
@@ -63,6 +68,8 @@ def assemble(
         absences=absences(judged.cells),
         clusters=clusters(judged.cells),
         obstacles=obstacles(judged.cells),
+        evidence=verified[0],
+        last_verified=verified[1],
         environments=environments,
         shards=tuple(_shard(merged, plan, shard) for plan in merged.plans for shard in plan.shards),
         canaries=tuple(

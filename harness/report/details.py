@@ -15,8 +15,11 @@ Facts = list[tuple[str, str]]
 """Labels and values; one without a value is left out."""
 
 
-def details(cell: MatrixCell, environment: Environment | None) -> dict[str, Any]:
-    """The cell's data for the page; keys without content are left out, for there are thousands of cells."""
+def details(cell: MatrixCell, environment: Environment | None, verified: str = "") -> dict[str, Any]:
+    """The cell's data for the page; keys without content are left out, for there are thousands of cells.
+
+    ``verified`` says what came of it in another run, where this one had no device.
+    """
     metrics, comparison = cell.metrics, cell.comparison
     told = {
         "model_type": cell.model_type,
@@ -30,7 +33,7 @@ def details(cell: MatrixCell, environment: Environment | None) -> dict[str, Any]
         "judgement": cell.judgement,
         "reason": cell.reason,
         "expected": f"{cell.expected.outcome}: {cell.expected.reason}" if cell.expected else "",
-        "about": _present(_about(cell)),
+        "about": _present([*_about(cell), ("last verified", verified)]),
         "error": _present(_error(cell)) if cell.failure else [],
         "signature": cell.failure.signature if cell.failure else "",
         "traceback": _cut(cell.failure.traceback, _TRACEBACK_LIMIT) if cell.failure else "",

@@ -9,6 +9,7 @@ from harness.report.model import UNEXPECTED, FamilyResult, MatrixCell, MatrixRep
 from harness.report.words import (
     API_TITLES,
     SYMBOLS,
+    evidence_from,
     families_passed,
     family_verdict,
     headline,
@@ -16,6 +17,7 @@ from harness.report.words import (
     passed,
     seconds,
     tasks_run,
+    verified,
 )
 from harness.text import clean, first_line
 
@@ -34,6 +36,7 @@ def render(report: MatrixReport) -> str:
         *_changes(report),
         *_families(report),
         *_matrix(report),
+        *_verified(report),
         *_clusters(report),
         *_obstacles(report),
         *_tasks(report),
@@ -164,6 +167,22 @@ def _shown(cells: Sequence[MatrixCell]) -> str:
     more = f"(+{len(cells) - 1})" if len(cells) > 1 else ""
     flag = f"**{best.judgement}**" if best.judgement in UNEXPECTED else ""
     return " ".join(part for part in (SYMBOLS[best.outcome], _text(best.verdict), time, more, flag) if part)
+
+
+def _verified(report: MatrixReport) -> Iterator[str]:
+    if not report.evidence:
+        return
+    yield "## Last verified, not in this run\n"
+    yield "Measured in other runs and kept in data/evidence/; none of it counts in the totals here.\n"
+    yield _list(f"{_text(evidence_from(one))} (`{_code(one.file)}`)" for one in report.evidence)
+    rows: dict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+    for one in report.last_verified:
+        rows[one.model_type][one.backend, one.api] = f"{SYMBOLS[one.outcome]} {_text(verified(one))}"
+    columns = sorted({(one.backend, one.api) for one in report.last_verified})
+    yield _table(
+        ("model type", *(f"{backend} {API_TITLES[api]}" for backend, api in columns)),
+        [(f"`{_code(name)}`", *(cells.get(column, "") for column in columns)) for name, cells in rows.items()],
+    )
 
 
 def _clusters(report: MatrixReport) -> Iterator[str]:

@@ -26,6 +26,7 @@ from harness.records import (
 )
 from harness.report.coverage import Absence, TaskRow
 from harness.report.obstacles import Obstacle
+from harness.report.verified import EvidenceSource, LastVerified
 from harness.stream import Problem
 from harness.text import clean_all
 
@@ -270,6 +271,9 @@ class MatrixReport(Record):
     absences: tuple[Absence, ...]
     clusters: tuple[Cluster, ...]
     obstacles: tuple[Obstacle, ...] = ()
+    evidence: tuple[EvidenceSource, ...] = ()
+    last_verified: tuple[LastVerified, ...] = ()
+    """Of cells that this run did not measure: no part of its counts."""
     environments: tuple[MatrixEnvironment, ...]
     shards: tuple[MatrixShard, ...]
     canaries: tuple[MatrixCanary, ...]

@@ -20,9 +20,11 @@ from markupsafe import Markup
 from harness.records import Api, Domain, Outcome
 from harness.report.details import KEY_PACKAGES, details
 from harness.report.model import UNEXPECTED, Counts, MatrixCell, MatrixReport
+from harness.report.verified import LastVerified
 from harness.report.words import (
     API_TITLES,
     SYMBOLS,
+    evidence_from,
     families_passed,
     family_verdict,
     headline,
@@ -31,6 +33,8 @@ from harness.report.words import (
     seconds,
     size,
     tasks_run,
+    verified,
+    verified_in,
 )
 from harness.text import clean, clean_all, first_line
 
@@ -93,6 +97,9 @@ def render(report: MatrixReport) -> str:
         families_passed=families_passed,
         family_verdict=family_verdict,
         tasks_run=tasks_run,
+        evidence_from=evidence_from,
+        verified=verified,
+        **_verified(report),
         segments=_segments,
         link=_link,
         symbols=SYMBOLS,
@@ -160,6 +167,15 @@ def _shown(cell: MatrixCell, causes: dict[str, str]) -> Shown:
     )
 
 
+def _verified(report: MatrixReport) -> dict[str, Any]:
+    """What was last verified in other runs: a row per type, a column per backend and API."""
+    rows: dict[str, dict[tuple[str, str], LastVerified]] = defaultdict(dict)
+    for one in report.last_verified:
+        rows[one.model_type][one.backend, one.api] = one
+    columns = sorted({place for cells in rows.values() for place in cells})
+    return {"verified_columns": columns, "verified_rows": rows}
+
+
 def _segments(counts: Counts, width: int) -> list[tuple[str, str, int, float, float]]:
     """A bar of the outcomes: for each its name, its words, its count, and where its part starts and how wide it is."""
     parts: list[tuple[Outcome | str, str, int]] = [
@@ -178,6 +194,6 @@ def _segments(counts: Counts, width: int) -> list[tuple[str, str, int, float, fl
 
 def _details(report: MatrixReport) -> list[Any]:
     environments = {shard: one.environment for one in report.environments for shard in one.shards}
-    told = [details(cell, environments.get(cell.shard or "")) for cell in report.cells]
+    told = [details(cell, environments.get(cell.shard or ""), verified_in(report, cell)) for cell in report.cells]
     cleaned: list[Any] = clean_all(told)
     return cleaned

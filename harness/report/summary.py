@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.model import UNEXPECTED, Change, MatrixReport
-from harness.report.words import SYMBOLS, families_passed, headline, passed
+from harness.report.words import SYMBOLS, evidence_from, families_passed, headline, passed
 from harness.text import clean, first_line
 
 _MOST_LISTED: Final = 20
@@ -24,6 +24,8 @@ def show(report: MatrixReport, page: Path, console: Console | None = None) -> No
         console.print(Text(f"Families, {families_passed(total)}."))
     if report.backends_not_planned:
         console.print(f"Not planned: {', '.join(report.backends_not_planned)}.")
+    for source in report.evidence:
+        console.print(Text(clean(f"Not in this run: {evidence_from(source)}.")))
     _list(console, "Notes", [Text(clean(one)) for one in report.notes])
     _list(console, "Problems", [Text(clean(f"{one.kind}: {one.message}")) for one in report.problems], most=100)
     _unexpected(console, report)

@@ -6,6 +6,7 @@ from typing import Final
 from harness.records import Outcome
 from harness.report.coverage import TaskRow
 from harness.report.model import UNEXPECTED, Counts, FamilyResult, FamilyTotal, MatrixCell, MatrixReport
+from harness.report.verified import EvidenceSource, LastVerified
 
 SYMBOLS: Final[Mapping[Outcome, str]] = {
     "passed": "✓",
@@ -115,3 +116,36 @@ def _what_is_bad(report: MatrixReport) -> Iterator[str]:
 def p50(cell: MatrixCell) -> float | None:
     """The cell's median latency in seconds."""
     return cell.metrics.latency.p50 if cell.metrics.latency else None
+
+
+def evidence_from(source: EvidenceSource) -> str:
+    """``cuda, last verified on NVIDIA H100 …, 2026-11-26, 3 days old: 12 of 12 from_pretrained() cells passed``."""
+    counted = " and ".join(
+        f"{source.passed[api]:,} of {count:,} {API_TITLES[api]}" for api, count in source.cells.items()
+    )
+    return (
+        f"{source.backend}, last verified on {source.hardware}, {source.measured_on}, {_age(source.days_old)} "
+        f"({source.versions}): {counted} cells passed"
+    )
+
+
+def verified(row: LastVerified) -> str:
+    """``passed, error 1.2e-06, 3.4 ms``: the verdict, its error, and its time where nothing ran beside it."""
+    error = f"error {row.max_relative:.2g}" if row.max_relative is not None else ""
+    time = seconds(row.p50_seconds) if row.outcome == "passed" and not row.contended else ""
+    return ", ".join(part for part in (row.verdict, error, time) if part)
+
+
+def verified_in(report: MatrixReport, cell: MatrixCell) -> str:
+    """What is known of a cell that had no device; nothing of another."""
+    if cell.outcome != "no-device":
+        return ""
+    row = next((one for one in report.last_verified if one.place == (cell.model_type, cell.backend, cell.api)), None)
+    source = next((one for one in report.evidence if row and one.file == row.file), None)
+    if row is None or source is None:
+        return ""
+    return f"{verified(row)} on {source.hardware}, {source.measured_on}, {_age(source.days_old)} ({source.versions})"
+
+
+def _age(days: int) -> str:
+    return "1 day old" if days == 1 else f"{days:,} days old"
