@@ -39,7 +39,7 @@ Scale = Literal["tiny", "full"]
 Style = Literal["constant", "shallow", "default"]
 """How far a config is shrunk; see harness/cell/synthesis/config.py."""
 LibraryName = Literal["diffusers", "torch-geometric"]
-InputSource = Literal["signature", "processor"]
+InputSource = Literal["signature", "processor", "apart"]
 """What the inputs of a direct call are made from: the signature of ``forward``, or the type's own processor."""
 
 

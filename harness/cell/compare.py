@@ -9,6 +9,7 @@ from harness.cell.draft import Draft
 from harness.cell.outputs import MismatchError, Outputs
 from harness.records import Execution, OutputDifference
 
+MASKED = 1e30
 LEAST_EFFECT = 1e-6
 """A second input must change some output by more than this, relative to max|output|: float32's own grain."""
 
@@ -43,14 +44,15 @@ def _difference(name: str, reference: torch.Tensor, output: torch.Tensor) -> Out
 def distance(reference: torch.Tensor, output: torch.Tensor) -> tuple[float, float]:
     """max|difference|, alone and relative to max|reference| (absolute, where the reference is all zeros).
 
-    Infinities at the same places are equal; a NaN or infinity on one side only counts as the largest number.
+    Infinities at the same places are equal; a NaN or infinity on one side only counts as the largest number. Numbers
+    that stand for minus infinity (the least of their type, in logits of words that must not be said) are no scale.
     """
     if reference.numel() == 0:
         return 0.0, 0.0
     one, other = reference.detach().cpu().double(), output.detach().cpu().double()
     gap = torch.where(one == other, torch.zeros_like(one), (one - other).abs())
     max_abs = float(torch.nan_to_num(gap, nan=sys.float_info.max).max())
-    finite = one[torch.isfinite(one)].abs()
+    finite = one[one.abs() < MASKED].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
     return max_abs, min(max_abs / (scale or 1.0), sys.float_info.max)
 

@@ -11,7 +11,7 @@ from harness.cell import compare, measure, outputs
 from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
 from harness.cell.executors import Loaded, executor_for
-from harness.cell.outputs import MismatchError
+from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.sabotage import Sabotage
 from harness.cell.source import Source
 from harness.cell.speed import measure_forward
@@ -51,9 +51,8 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
     draft.measured(first_inference_seconds=watch.seconds)
     draft.proved(output_devices=outputs.devices(first), outputs_sha256=tensors_digest(first))
     draft.output_summary = summary(first, task)
-    outputs.check_outputs(
-        first, task, checkpoint.config, inputs.values, inputs.batch, recipe.infinite_outputs if recipe else ()
-    )
+    infinite = recipe.infinite_outputs if recipe else ()
+    outputs.check_outputs(first, task, checkpoint.config, inputs.values, inputs.batch, infinite)
 
     draft.enter("repeat")
     repeat_equal = tensors_digest(again := loaded.call(inputs.values)) == tensors_digest(first)
@@ -65,13 +64,15 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
 
     draft.enter("compare")
     found = compare.differences(*loaded.comparable(reference, first))
-    draft.compared(outputs=found, max_relative=max(one.max_relative for one in found))
+    effects = {name: _effect(loaded, inputs, name, first, task) for name in inputs.alternatives}
+    for name, other in inputs.apart.items():
+        said = loaded.call(other.values)
+        outputs.check_outputs(said, task, checkpoint.config, other.values, other.batch, infinite)
+        expected = outputs.call(checkpoint.model, other.values, method)
+        found += compare.differences(*loaded.comparable(expected, said))
+        effects[name] = _effect(loaded, other, name, said, task)
+    draft.compared(outputs=found, max_relative=max(one.max_relative for one in found), effects=effects)
     compare.within(found, tolerance, source.reference)
-    main = outputs.main_outputs(first, task)
-    effects = {
-        name: compare.effect(first, loaded.call(inputs.with_alternative(name)), main) for name in inputs.alternatives
-    }
-    draft.compared(effects=effects)
     compare.all_matter(effects, recipe.unchanged_by if recipe else {})
     if task.generates:
         check_tokens(draft, source, checkpoint, loaded, inputs)
@@ -97,6 +98,11 @@ def _measure_variants(draft: Draft, execution: Execution, loaded: Loaded, prepar
     except Exception:  # noqa: BLE001 -- the device failed, as the last variant says
         draft.device_failed = True
     draft.measured(variants=tuple(told))
+
+
+def _effect(loaded: Loaded, inputs: Inputs, modality: str, first: Outputs, task: Task) -> float:
+    """How much a second, different value of the modality changes the task's outputs."""
+    return compare.effect(first, loaded.call(inputs.with_alternative(modality)), outputs.main_outputs(first, task))
 
 
 def check_tokens(draft: Draft, source: Source, checkpoint: Checkpoint, loaded: Loaded, inputs: Inputs) -> None:

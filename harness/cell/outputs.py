@@ -38,7 +38,8 @@ def generate(model: Any, values: Mapping[str, Any], count: int = NEW_TOKENS, *, 
     """
     torch.manual_seed(SEED)
     asked = dict(values) if cache else {**values, "use_cache": False}
-    tokens: torch.Tensor = model.generate(**asked, max_new_tokens=count, min_new_tokens=count, do_sample=False)
+    said = model.generate(**asked, max_new_tokens=count, min_new_tokens=count, do_sample=False)
+    tokens: torch.Tensor = getattr(said, "sequences", said)  # some types always tell more than the tokens
     return tokens
 
 

@@ -148,5 +148,7 @@ def _effects(pipe: Any, call: Call, inside: Outputs, task: Task) -> dict[str, fl
     for modality in call.alternatives:
         with recorded(pipe.model) as other:
             _called(pipe, call, modality)
-        effects[modality] = compare.effect(inside, other.outputs, outputs.main_outputs(inside, task))
+        # Of a type that generates through the forward passes of its parts only, there are its tokens.
+        names = [name for name in outputs.main_outputs(inside, task) if name in inside] or [*inside]
+        effects[modality] = compare.effect(inside, other.outputs, names)
     return effects

@@ -1,6 +1,7 @@
 """Inputs of a direct call made by the type's own processor, from the raw inputs that a user would hand to it."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,40 +11,60 @@ from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.raw import film, picture, recording
 from harness.records import Recipe
 
-FRAMES = 4
-_PARTS = {"image": "image_processor", "video": "video_processor", "audio": "feature_extractor"}
+FRAMES, FRAMES_PER_SECOND = 4, 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call's values for the arguments of ``forward``, and by modality those that another of it changes."""
+
+    values: dict[str, Any]
+    alternatives: dict[str, dict[str, Any]]
 
 
 def ask_processor(
-    processors: Processors, accepted: Iterable[str], recipe: Recipe | None, amounts: Amounts
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Values for the accepted arguments, and by modality those that another text, image, film or recording changes."""
+    processors: Processors,
+    accepted: Iterable[str],
+    recipe: Recipe | None,
+    amounts: Amounts,
+    *,
+    apart: bool = False,
+) -> dict[str, Asked]:
+    """Inputs made of a text, an image, a film and a recording, as far as the model takes them.
+
+    By the modality that a call is about: one call with everything, or ``apart`` a call for each modality beside the
+    text, for models that take no two of them at once.
+    """
     accepted = set(accepted)
     sizes = recipe.sizes if recipe else {}
-    kinds = _kinds(processors, accepted)
+    kinds = _kinds(processors, accepted, apart=apart)
+    others = [kind for kind in kinds if kind != "text"]
+    groups = [[*(kind for kind in kinds if kind == "text"), other] for other in others] if apart else [kinds]
+    return {group[-1]: _asked_about(processors, group, accepted, sizes, amounts) for group in groups if group}
+
+
+def _asked_about(
+    processors: Processors, kinds: list[str], accepted: set[str], sizes: Mapping[str, int], amounts: Amounts
+) -> Asked:
     values = _asked(processors, kinds, {}, accepted, sizes, amounts.batch)
     alternatives = {}
     for kind in kinds:
         other = _asked(processors, kinds, {kind: 1}, accepted, sizes, amounts.batch)
         alternatives[kind] = {name: value for name, value in other.items() if not _equal(values.get(name), value)}
-    return values, alternatives
+    return Asked(values, alternatives)
 
 
-def _kinds(processors: Processors, accepted: set[str]) -> list[str]:
+def _kinds(processors: Processors, accepted: set[str], *, apart: bool) -> list[str]:
     """The modalities that there is a processor for, and that the model takes."""
+    images = any(one in accepted for one in ("pixel_values", "flattened_patches", "images"))
     takes = {
         "text": "input_ids" in accepted,
-        "image": any(one in accepted for one in ("pixel_values", "flattened_patches", "images")),
-        "video": "pixel_values_videos" in accepted or "video" in processors.modalities,
+        "image": images,
+        # A model without an argument of its own for films takes them where it takes images, in calls of their own.
+        "video": any("video" in one for one in accepted) or (apart and images) or not processors.has("image"),
         "audio": any("input_features" in one or "input_values" in one or "audio" in one for one in accepted),
     }
-    whole = processors.made.get("processor")
-    kinds = []
-    for kind, taken in takes.items():
-        role = "tokenizer" if kind == "text" else _PARTS[kind]
-        if taken and (role in processors.made or hasattr(whole, role)):
-            kinds.append(kind)
-    return kinds
+    return [kind for kind, taken in takes.items() if taken and processors.has(kind)]
 
 
 def _asked(
@@ -65,10 +86,12 @@ def _asked(
         numbers = [first + number % 2 for number in range(batch)]
         if kind == "text":
             words = [usual.texts[one % len(usual.texts)] for one in numbers]
-            marks = "".join(processors.placeholders.get(other, "") for other in kinds if other != "text")
+            marks = "".join(processors.mark(other) for other in kinds if other != "text")
             raw["text"] = [f"{marks} {one}".strip() for one in words]
         elif kind == "image":
-            raw["images"] = [picture(one + 1, side) for one in numbers]
+            pictures = [picture(one + 1, side) for one in numbers]
+            # Where a text says which images are its own, so does the call.
+            raw["images"] = [[one] for one in pictures] if processors.mark("image") else pictures
         elif kind == "video":
             raw["videos"] = [film(one + 1, side, sizes.get("frames", FRAMES)) for one in numbers]
         else:
@@ -76,8 +99,7 @@ def _asked(
     made: dict[str, Any] = {}
     whole = processors.made.get("processor")
     if whole is not None:
-        options = {"audio_kwargs": {"sampling_rate": rate}} if "audio" in raw else {}
-        made.update(whole(**raw, **options, return_tensors="pt"))
+        made.update(whole(**raw, **_options(raw, accepted, rate), return_tensors="pt"))
     else:
         made.update(_part_by_part(processors, raw, rate))
     return {
@@ -85,6 +107,28 @@ def _asked(
         for name, value in made.items()
         if name in accepted and (isinstance(value, torch.Tensor) or value is not None)
     }
+
+
+def _options(raw: Mapping[str, Any], accepted: set[str], rate: int) -> dict[str, Any]:
+    """What a user says about the raw inputs, and what the model wants to know of them besides."""
+    options: dict[str, Any] = {}
+    if "audio" in raw:
+        options["audio_kwargs"] = {"sampling_rate": rate}
+    if "videos" in raw:
+        # All frames as they are, with the moments that they were taken at.
+        told = [_about(one) for one in raw["videos"]]
+        options["videos_kwargs"] = {"do_sample_frames": False, "video_metadata": told, "return_metadata": True}
+    if "mm_token_type_ids" in accepted:
+        options["return_mm_token_type_ids"] = True
+    return options
+
+
+def _about(film_: Any) -> dict[str, Any]:
+    frames, height, width = film_.shape[:3]
+    indices = list(range(frames))
+    seconds = frames / FRAMES_PER_SECOND
+    known = {"total_num_frames": frames, "fps": FRAMES_PER_SECOND, "duration": seconds, "frames_indices": indices}
+    return known | {"height": height, "width": width}
 
 
 def _part_by_part(processors: Processors, raw: Mapping[str, Any], rate: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from harness.cell.synthesis.relations import keep_relations, layer_count, per_la
 from harness.records import Recipe, Style
 
 WIDTH, HEADS, KV_HEADS, HEAD_DIM, VOCABULARY, LAYERS, IMAGE = 64, 4, 2, 16, 1024, 2, 64
+IMAGE_TOKENS = 4
 QUERIES, EXPERTS, CHOSEN_EXPERTS, GROUPS, POSITIONS, SOUND_POSITIONS = 16, 4, 2, 2, 512, 50
 SMALL = 4
 """Elements of a list of widths up to this size are channel counts or multipliers, and stay."""
@@ -51,6 +52,7 @@ _WIDTHS: _Sizes = (
     (r"(num_)?(.*_)?(attention_)?heads|n_heads?|num_attention_heads|n_head", HEADS),
     (r".*lora_rank", HEAD_DIM),
     (r"image_size|img_size|input_size", IMAGE),
+    (r"mm_tokens_per_image", IMAGE_TOKENS),
     (
         (
             r"hidden_(size|dim)|.*_hidden_(size|dim)|d_model|n_embd|dim|emb_dim|embed_dim|.*_embed_dim|embedding_dim|d_latents|embedding_size|width"

@@ -7,8 +7,8 @@ a text, an image, a recording.
 """
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,8 @@ class Inputs:
     alternatives: dict[str, dict[str, Any]]
     not_fed: tuple[str, ...] = ()
     """Arguments that carry a modality, and were given no value."""
+    apart: dict[str, "Inputs"] = field(default_factory=dict)
+    """By modality: inputs of another call, for a modality that the model does not take beside the others."""
 
     def with_alternative(self, modality: str) -> dict[str, Any]:
         return self.values | self.alternatives[modality]
@@ -51,9 +53,14 @@ class Inputs:
     @property
     def digest(self) -> str:
         """SHA-256 of all values, the alternatives included."""
-        others = {f"another {name}": one for name, values in self.alternatives.items() for name, one in values.items()}
-        everything = self.values | others
-        return tensors_digest(flatten(everything))
+        return tensors_digest(flatten(dict(self._everything())))
+
+    def _everything(self) -> Iterator[tuple[str, Any]]:
+        yield from self.values.items()
+        for values in self.alternatives.values():
+            yield from ((f"another {name}", one) for name, one in values.items())
+        for modality, other in self.apart.items():
+            yield from ((f"{modality}: {name}", one) for name, one in other._everything())  # noqa: SLF001
 
 
 def make_inputs(
@@ -65,10 +72,26 @@ def make_inputs(
 ) -> Inputs:
     """Inputs for ``model``, equal on every call. ``processors`` are needed where they are to make them."""
     accepted = inspect.signature(getattr(model, (recipe and recipe.method) or "forward")).parameters
-    if source == "processor" and processors is not None:
-        values, alternatives = ask_processor(processors, accepted, recipe, amounts)
-    else:
-        values, alternatives = _from_signature(model, accepted, recipe, amounts)
+    if source == "signature" or processors is None:
+        return _complete(model, accepted, recipe, amounts, *_from_signature(model, accepted, recipe, amounts))
+    calls = ask_processor(processors, accepted, recipe, amounts, apart=source == "apart")
+    made = {
+        kind: _complete(model, accepted, recipe, amounts, one.values, one.alternatives) for kind, one in calls.items()
+    }
+    first = made.pop(next(iter(made)))
+    not_fed = tuple(one for one in first.not_fed if all(one in other.not_fed for other in made.values()))
+    return replace(first, not_fed=not_fed, apart=made)
+
+
+def _complete(
+    model: Any,
+    accepted: Mapping[str, Any],
+    recipe: Recipe | None,
+    amounts: Amounts,
+    values: dict[str, Any],
+    alternatives: dict[str, dict[str, Any]],
+) -> Inputs:
+    """The inputs of one call, with the recipe's over them."""
     specs = recipe.inputs if recipe else {}
     first, second = Maker(model, recipe, 3, amounts), Maker(model, recipe, 4, amounts)
     for name in specs:
@@ -84,6 +107,8 @@ def make_inputs(
     alternatives = {modality: changed for modality, changed in alternatives.items() if changed}
     fed = {CARRIES[name] for name in values if name in CARRIES}
     left_out = {name for name, spec in specs.items() if spec == "leave out"}
+    if not model.config.is_encoder_decoder:
+        left_out.add("decoder_input_ids")
     not_fed = [one for one in accepted if one in CARRIES and CARRIES[one] not in fed and one not in left_out]
     return Inputs(values, alternatives, tuple(not_fed))
 

@@ -14,11 +14,13 @@ from harness.cell.synthesis.checkpoint import Checkpoint, synthesise
 from harness.cell.synthesis.config import STYLES
 from harness.cell.synthesis.inputs import Inputs, make_inputs
 from harness.cell.synthesis.processors import Processors, make_processors, make_text_side
+from harness.cell.synthesis.special_tokens import processor_class, special_tokens
 from harness.cell.synthesis.tokenizer import Made
 from harness.cell.task_table import Task
 from harness.records import InputSource, PlannedType, Style, Way
 
-SOURCES: tuple[InputSource, ...] = ("signature", "processor")
+SOURCES: tuple[InputSource, ...] = ("signature", "processor", "apart")
+"""From the signature of ``forward``; by the type's processor, all in one call or each modality in a call of its own."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,18 @@ def _styles(planned: PlannedType) -> tuple[Style, ...]:
     return (recipe.style,) if recipe and recipe.style else STYLES
 
 
+def _sources(planned: PlannedType) -> tuple[InputSource, ...]:
+    """Where a processor puts placeholders into texts, it alone knows how many: it is asked before the signature."""
+    marked = special_tokens(processor_class(planned.model_type, planned.recipe)).placeholders
+    return (*SOURCES[1:], SOURCES[0]) if marked else SOURCES
+
+
 def _prepared(
     planned: PlannedType, task: Task, folder: Path, style: Style, errors: list[tuple[str, Exception]]
 ) -> Prepared | None:
     """With the source that feeds the most; None where none does, with the errors noted."""
     recipe = planned.recipe
-    sources = (recipe.inputs_from,) if recipe and recipe.inputs_from else SOURCES
+    sources = (recipe.inputs_from,) if recipe and recipe.inputs_from else _sources(planned)
     best: Prepared | None = None
     for source in sources:
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,6 +149,9 @@ def _prepared(
             best = found
         if not best.inputs.not_fed:
             break
+    if best is not None and best.source != source:
+        shutil.rmtree(folder, ignore_errors=True)  # a later way has left another checkpoint there
+        return _from(planned, task, folder, style, best.source)
     return best
 
 
@@ -148,11 +159,14 @@ def _from(planned: PlannedType, task: Task, folder: Path, style: Style, source: 
     recipe = planned.recipe
     text: Made | None = None
     processors: Processors | None = None
-    if source == "processor":
+    if source != "signature":
         text = make_text_side(planned.model_type, planned.domain, recipe, folder / "tokenizer")
     checkpoint = synthesise(planned.model_type, task, recipe, folder, text, style)
-    if source == "processor":
+    if source != "signature":
         processors = make_processors(planned.model_type, checkpoint.config, text, recipe, folder)
     inputs = make_inputs(checkpoint.model, recipe, source, processors)
-    reference = outputs.call(checkpoint.model, inputs.values, recipe.method if recipe else None)
+    method = recipe.method if recipe else None
+    reference = outputs.call(checkpoint.model, inputs.values, method)
+    for other in inputs.apart.values():
+        outputs.call(checkpoint.model, other.values, method)
     return Prepared(checkpoint, inputs, reference, style, source)

@@ -18,13 +18,13 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING_NAMES,
     MODEL_FOR_TEXT_TO_WAVEFORM_MAPPING_NAMES,
 )
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from harness.cell.registry import PARTS_BY_MODALITY
 from harness.cell.synthesis.arguments import text_config
 from harness.cell.synthesis.checkpoint import synthesise
 from harness.cell.synthesis.config import IMAGE
 from harness.cell.synthesis.raw import RATE, TINY_RAW, Raw
+from harness.cell.synthesis.special_tokens import processor_class
 from harness.cell.synthesis.tokenizer import Made, make_tokenizer
 from harness.cell.tasks import task_for
 from harness.cell.versions import FEATURE_EXTRACTORS, IMAGE_PROCESSORS, TOKENIZERS, VIDEO_PROCESSORS
@@ -51,6 +51,8 @@ _CONFIG_NAMES = {"merge_size": "spatial_merge_size", "num_image_tokens": "mm_tok
 """What the config calls an argument of a processor, where it calls it something else."""
 _ROLES = {"audio_processor": "feature_extractor", "alignment_tokenizer": "tokenizer"}
 """What a processor calls one of its parts, where it calls it something else."""
+_LISTS = ("image_grid_pinpoints",)
+"""Arguments that are lists; others of the config's that have the same names mean something else."""
 _AREA = 10_000
 """A "size" larger than this is not an edge but an area, in pixels."""
 
@@ -65,6 +67,8 @@ class Processors:
     """By modality: the token that stands for it in a text."""
     raw: Raw = TINY_RAW
     """What they are given."""
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """By modality: what a recipe says that a user writes in its place."""
     folder: Path = Path()
     """Of the checkpoint that they stand beside, once saved."""
 
@@ -78,10 +82,15 @@ class Processors:
         own = getattr(self.made.get("feature_extractor"), "sampling_rate", None)
         return own if isinstance(own, int) else RATE
 
-    @property
-    def modalities(self) -> set[str]:
-        """What they can make inputs of."""
-        return {_MODALITY[role] for role in self.made if role in _MODALITY}
+    def has(self, modality: str) -> bool:
+        """Whether they can make inputs of it."""
+        role = next(role for role, its in _MODALITY.items() if its == modality)
+        return role in self.made or hasattr(self.made.get("processor"), role)
+
+    def mark(self, modality: str) -> str:
+        """What a user writes in a text where an image, a film or a recording belongs; nothing where nothing is."""
+        token = getattr(self.made.get("processor"), f"{modality}_token", None) or self.placeholders.get(modality, "")
+        return self.marks.get(modality, str(getattr(token, "content", token)))
 
     def save(self, folder: Path) -> None:
         """As the owner of a checkpoint would: the processor saves its parts, or each part itself."""
@@ -92,11 +101,10 @@ class Processors:
 
 def make_text_side(model_type: str, domain: str, recipe: Recipe | None, scratch: Path) -> Made | None:
     """The tokenizer, made before the model since the model's config takes its token ids; None for a type without."""
-    takes_text = (
-        model_type in TOKENIZERS or domain in _TEXT_DOMAINS or model_type in _WRITERS or _joins_text(model_type)
-    )
+    whole = processor_class(model_type, recipe)
+    takes_text = model_type in TOKENIZERS or domain in _TEXT_DOMAINS or model_type in _WRITERS or _joins_text(whole)
     settings = _below(recipe.processor if recipe else {}, "tokenizer")
-    return make_tokenizer(model_type, settings, scratch) if takes_text else None
+    return make_tokenizer(model_type, settings, scratch, whole) if takes_text else None
 
 
 def make_processors(
@@ -116,44 +124,58 @@ def make_processors(
             text.tokenizer.model_max_length = longest
         if text.stand_in:
             result.stand_ins["tokenizer"] = text.stand_in
-    _add_parts(result, model_type, config, settings)
-    its_settings = _below(settings, "processor")
-    named = its_settings.pop("class", None)
-    if joined and (named or model_type in PROCESSOR_MAPPING_NAMES):
-        own = _class(named or PROCESSOR_MAPPING_NAMES[model_type])
+    whole = processor_class(model_type, recipe)
+    for role in _PARTS:
+        _add_part(result, role, model_type, config, _below(settings, role), whole)
+    own_settings = _below(settings, "processor")
+    result.marks = own_settings.pop("marks", {})
+    named = own_settings.pop("class", None)
+    if joined and whole is not None:
         if codec := settings.get("audio_tokenizer"):
             result.made["audio_tokenizer"] = make_codec(str(codec), scratch / "audio_tokenizer")
-        result.made["processor"] = _joined(own, config, result.made, its_settings)
+        result.made["processor"] = _joined(_class(whole), config, result.made, own_settings)
         if named:
             result.stand_ins["processor"] = f"transformers maps {model_type} to none: {named}, as its recipe says"
     return result
-
-
-def _add_parts(result: Processors, model_type: str, config: Any, settings: Mapping[str, Any]) -> None:
-    """Image and video processor and feature extractor: the type's own, or those of the whole that it is a part of."""
-    for role, mapping in _PARTS.items():
-        owner = _owner(model_type, mapping)
-        its_settings = _below(settings, role)
-        named = its_settings.pop("class", None)
-        if named is None and (owner is None or _is_foreign(role, model_type, owner)):
-            continue
-        own = _class(named or mapping[str(owner)])
-        if role == "feature_extractor":
-            if not issubclass(own, transformers.SequenceFeatureExtractor):
-                continue  # an image processor under its older name
-            result.made[role] = own(**_mirrored(own, config) | _spectrogram(own, config) | its_settings)
-        else:
-            result.made[role] = _sized(own, config, its_settings)
-        if named is not None:
-            result.stand_ins[role] = f"transformers maps {model_type} to none: {named}, as its recipe says"
-        elif owner != model_type:
-            result.stand_ins[role] = f"{model_type} has none of its own: that of {owner}, of which it is a part"
 
 
 def make_codec(model_type: str, folder: Path) -> Any:
     """A tiny model that turns codes into sound, loaded from where it was saved: a processor tells only that place."""
     made = synthesise(model_type, task_for(model_type, None), None, folder)
     return made.loader.from_pretrained(made.folder).eval()
+
+
+def _add_part(
+    result: Processors, role: str, model_type: str, config: Any, settings: dict[str, Any], whole: str | None
+) -> None:
+    """Add the image or video processor or the feature extractor, where the type has one."""
+    mapping = _PARTS[role]
+    owner = _owner(model_type, mapping)
+    named = settings.pop("class", None)
+    if named is None and owner is not None and _is_foreign(role, model_type, owner):
+        return
+    if named is None and owner is None and (joined := _part_of(whole, role)):
+        named = joined  # what the type's own processor is made of elsewhere is no stand-in
+    elif named is not None:
+        result.stand_ins[role] = f"transformers maps {model_type} to none: {named}, as its recipe says"
+    elif owner is None:
+        return
+    elif owner != model_type:
+        result.stand_ins[role] = f"{model_type} has none of its own: that of {owner}, of which it is a part"
+    own = _class(str(named or mapping[str(owner)]))
+    if role == "feature_extractor":
+        if issubclass(own, transformers.SequenceFeatureExtractor):  # else an image processor under its older name
+            result.made[role] = own(**_mirrored(own, config) | _spectrogram(own, config) | settings)
+    else:
+        result.made[role] = _sized(own, config, settings)
+
+
+def _part_of(whole: str | None, role: str) -> str | None:
+    """The class of this part for the model type that a processor was written for; None where it has no such part."""
+    if whole is None or role not in _parts_of(_class(whole)):
+        return None
+    package = _class(whole).__module__.split(".")[-2]
+    return next((name for one, name in _PARTS[role].items() if one.replace("-", "_") == package and name), None)
 
 
 def _owner(model_type: str, mapping: Mapping[str, Any]) -> str | None:
@@ -169,11 +191,9 @@ def _is_foreign(role: str, model_type: str, owner: str) -> bool:
     return owner != model_type and _MODALITY[role] not in _modalities(model_type)
 
 
-def _joins_text(model_type: str) -> bool:
-    """Whether the type's processor has a tokenizer among its parts."""
-    return model_type in PROCESSOR_MAPPING_NAMES and "tokenizer" in _parts_of(
-        _class(PROCESSOR_MAPPING_NAMES[model_type])
-    )
+def _joins_text(processor: str | None) -> bool:
+    """Whether a processor has a tokenizer among its parts."""
+    return processor is not None and "tokenizer" in _parts_of(_class(processor))
 
 
 def _parts_of(own: Any) -> list[str]:
@@ -204,11 +224,11 @@ def _sized(own: Any, config: Any, settings: Mapping[str, Any]) -> Any:
     sizes = {
         name: {
             edge: _as_small(value, height if edge == "height" else width)
-            for edge, value in dict(getattr(default, name)).items()
+            for edge, value in dict(edges).items()
             if value
         }
-        for name in ("size", "crop_size", "pad_size")
-        if getattr(default, name, None)
+        for name in ("size", "crop_size", "pad_size", "max_image_size", "high_res_size")
+        if (edges := getattr(default, name, None)) and not isinstance(edges, int)
     }
     return own(**(sizes | _mirrored(own, config) | dict(settings)))
 
@@ -243,7 +263,7 @@ def _mirrored(own: Any, config: Any) -> dict[str, Any]:
     for name in names - {"self", "kwargs", "image_size", "size", "crop_size", "num_frames"}:
         for source in _configs(config):
             value = getattr(source, _CONFIG_NAMES.get(name, name), None)
-            if type(value) is int:
+            if type(value) is int or (isinstance(value, list) and name in _LISTS):
                 found[name] = value
                 break
     return found

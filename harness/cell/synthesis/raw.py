@@ -1,6 +1,7 @@
 """Raw inputs, as a user hands them to ``pipeline()``: text, an image, a recording; two different ones of each."""
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,14 +248,18 @@ def _film(pipe: Any, processors: "Processors") -> Call:
 
 def _any_to_any(pipe: Any, processors: "Processors") -> Call:
     """A text with everything that the type takes beside it."""
-    marks = " ".join(processors.placeholders[one] for one in ("image", "audio") if one in processors.placeholders)
+    has_images = bool(processors.mark("image")) and hasattr(pipe.processor, "image_processor")
+    has_sound = "feature_extractor" in processors.made and (
+        bool(processors.mark("audio")) or not processors.placeholders
+    )
+    marks = " ".join(processors.mark(one) for one, has in (("image", has_images), ("audio", has_sound)) if has)
     first, second = (f"{marks} {text}".strip() for text in processors.raw.texts)
-    arguments: dict[str, Any] = {"text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False}
+    arguments: dict[str, Any] = {"text": first, **_generating(pipe)}
     alternatives: dict[str, dict[str, Any]] = {"text": {"text": second}}
-    if "image" in processors.placeholders and hasattr(pipe.processor, "image_processor"):
+    if has_images:
         one, other = _pictures(processors)
         arguments["images"], alternatives["image"] = one, {"images": other}
-    if "feature_extractor" in processors.made and ("audio" in processors.placeholders or not processors.placeholders):
+    if has_sound:
         sound, noise = (one["raw"] for one in _recordings(processors))
         arguments["audio"], alternatives["audio"] = sound, {"audio": noise}
     return Call(arguments, alternatives)
@@ -268,11 +273,19 @@ def _image_and_labels(_pipe: Any, processors: "Processors") -> Call:
     )
 
 
-def _image_and_prompt(_pipe: Any, processors: "Processors") -> Call:
-    first, second = (f"{processors.placeholders.get('image', '')} {text}".strip() for text in processors.raw.texts)
+def _generating(pipe: Any) -> dict[str, Any]:
+    """Options of the pipelines that generate a text from more than a text."""
+    options: dict[str, Any] = {"generate_kwargs": dict(_GREEDY), "return_full_text": False}
+    if "mm_token_type_ids" in inspect.signature(pipe.model.forward).parameters:
+        options["processor_kwargs"] = {"return_mm_token_type_ids": True}  # without which the model would not run
+    return options
+
+
+def _image_and_prompt(pipe: Any, processors: "Processors") -> Call:
+    first, second = (f"{processors.mark('image')} {text}".strip() for text in processors.raw.texts)
     one, other = _pictures(processors)
     return Call(
-        {"images": one, "text": first, "generate_kwargs": dict(_GREEDY), "return_full_text": False},
+        {"images": one, "text": first, **_generating(pipe)},
         {"image": {"images": other}, "text": {"text": second}},
     )
 

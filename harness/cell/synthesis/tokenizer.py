@@ -23,6 +23,7 @@ from harness.cell.versions import TOKENIZERS
 
 _GENERIC = "TokenizersBackend"
 _ROLE_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+_OURS = ("special_tokens", "tokens", "placeholders")
 _ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
 
 
@@ -52,13 +53,15 @@ class Made:
         return {role: number for role, number in ids.items() if isinstance(number, int)}
 
 
-def make_tokenizer(model_type: str, settings: Mapping[str, Any], scratch: Path) -> Made:
-    """A tokenizer for the type; files that its class insists on reading are written to ``scratch``.
+def make_tokenizer(model_type: str, settings: Mapping[str, Any], scratch: Path, processor: str | None = None) -> Made:
+    """A tokenizer for the type, with the tokens that its processor asks for.
 
-    Of the ``settings``, ``special_tokens`` are added to it, ``tokens`` are in its vocabulary, and all others are
-    arguments of its class.
+    Files that its class insists on reading are written to ``scratch``.
+
+    Of the ``settings``, ``special_tokens`` are added to it, ``tokens`` are in its vocabulary, ``placeholders`` say
+    which token stands for what, and all others are arguments of its class.
     """
-    arguments = {name: value for name, value in settings.items() if name not in ("special_tokens", "tokens")}
+    arguments = {name: value for name, value in settings.items() if name not in _OURS}
     extra, tokens = settings.get("special_tokens", []), settings.get("tokens", [])
     own = _own_class(model_type)
     stand_in = None
@@ -71,13 +74,13 @@ def make_tokenizer(model_type: str, settings: Mapping[str, Any], scratch: Path) 
     if tokenizer.mask_token is None and model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         # Checkpoints of the type that fill masks name the token in their own files.
         tokenizer.add_special_tokens({"mask_token": "<mask>"})
-    named, texts = special_tokens(model_type)
-    if added := [*extra, *texts, *named.values()]:
+    needed = special_tokens(processor)
+    placeholders = needed.placeholders | settings.get("placeholders", {})
+    if added := list(dict.fromkeys([*extra, *needed.texts, *needed.attributes.values(), *placeholders.values()])):
         tokenizer.add_special_tokens({"additional_special_tokens": added})
-    for attribute, token in named.items():
+    for attribute, token in needed.attributes.items():
         # As a real checkpoint's tokenizer_config.json says it, so that it holds after a save and reload too.
         tokenizer._set_model_specific_special_tokens({attribute: token})  # noqa: SLF001
-    placeholders = {name.removesuffix("_token"): token for name, token in named.items()}
     return Made(tokenizer, stand_in, placeholders)
 
 
