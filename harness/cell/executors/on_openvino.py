@@ -2,26 +2,26 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import transformers
 
 from harness.cell import compare, measure, outputs
-from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
 from harness.cell.executors.on_torch import check_keys, load_with_report
 from harness.cell.openvino import outside, runtime
-from harness.cell.openvino.attempts import Failed, FallbackError, failed, verdict
+from harness.cell.openvino.attempts import Failed, failed, verdict
+from harness.cell.openvino.caching import same_without_cache, without_cache
+from harness.cell.openvino.checks import check_alternatives, check_tokens, try_other_shapes
+from harness.cell.openvino.loaded import Loaded
 from harness.cell.openvino.optimum_route import NotExportedError, class_for
 from harness.cell.openvino.repairs import Repair, mended_attribute, next_repair, repaired
 from harness.cell.openvino.routes import CONVERTING, OPTIMUM, Figures, Route
-from harness.cell.openvino.runtime import COUNT, Runtime
-from harness.cell.openvino.shapes import other_shapes
+from harness.cell.openvino.runtime import Runtime
 from harness.cell.openvino.swapped import Swap
-from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.recording import recorded
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.inputs import Inputs
@@ -72,12 +72,12 @@ class Executor:
         self.execution = execution
         self.runtime: Runtime = runtime.runtime_on(execution.device, {})
 
-    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None) -> "Loaded":
+    def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None) -> Loaded:
         """The model in memory of OpenVINO, compared with the reference already: a route must give its numbers."""
         model = self._loaded_eagerly(draft, checkpoint)
         reference = outputs.call(checkpoint.model, inputs.values, method)
         tolerance, _ = compare.tolerance_of(draft, self.execution)
-        if not _same_without_cache(model, inputs, method, reference, tolerance):
+        if not same_without_cache(model, inputs, method, reference, tolerance):
             _KNOWN[_key(draft, checkpoint)] = Known(needs_cache=True)
 
         def check(loaded: Loaded) -> None:
@@ -87,8 +87,8 @@ class Executor:
             loaded.outside = loaded.computed_outside(inputs.values)
             loaded.check_outside()
             loaded.eager = checkpoint.model, dict(inputs.values)
-            _check_alternatives(loaded, checkpoint, inputs, tolerance)
-            _try_other_shapes(loaded, checkpoint, inputs, tolerance, draft)
+            check_alternatives(loaded, checkpoint, inputs, tolerance)
+            try_other_shapes(loaded, checkpoint, inputs, tolerance, draft)
             if task.generates:
                 prompts = inputs.generation_values(checkpoint.model)
                 expected = outputs.generate(checkpoint.model, prompts, cache=loaded.caches)
@@ -111,8 +111,8 @@ class Executor:
         return model.eval()
 
     def _first_that_passes(
-        self, draft: Draft, checkpoint: Checkpoint, model: Any, method: str | None, check: Callable[["Loaded"], None]
-    ) -> "Loaded":
+        self, draft: Draft, checkpoint: Checkpoint, model: Any, method: str | None, check: Callable[[Loaded], None]
+    ) -> Loaded:
         """Try the routes in order, each as shipped, then with what mends its error; raise the verdict of all of them.
 
         What the type's first cell has found out about its head, the second need not find out again.
@@ -162,9 +162,7 @@ class Executor:
         draft.stage = next((one.attempt.stage for one in failures if one.error is ended), draft.stage)
         raise ended
 
-    def _checked(
-        self, loaded: "Loaded", draft: Draft, eager: Any, check: Callable[["Loaded"], None]
-    ) -> tuple[str, ...]:
+    def _checked(self, loaded: Loaded, draft: Draft, eager: Any, check: Callable[[Loaded], None]) -> tuple[str, ...]:
         """Check it; where optimum-intel's model lacks an attribute that is known, again with that, and say which."""
         mended: list[str] = []
         while True:
@@ -181,7 +179,7 @@ class Executor:
             else:
                 return tuple(mended)
 
-    def _by_optimum(self, draft: Draft, checkpoint: Checkpoint, eager: Any) -> "Loaded":
+    def _by_optimum(self, draft: Draft, checkpoint: Checkpoint, eager: Any) -> Loaded:
         """optimum-intel's class for the head, as its users load it."""
         found = class_for(checkpoint.config.model_type, checkpoint.loader.__name__)
         figures = Figures()
@@ -208,7 +206,7 @@ class Executor:
 
     def _by_converting(
         self, draft: Draft, route: Route, model: Any, method: str | None, repairs: tuple[Repair, ...]
-    ) -> "Loaded":
+    ) -> Loaded:
         """A converted forward pass in the place of the loaded model's."""
         figures = Figures()
 
@@ -222,11 +220,9 @@ class Executor:
 
         if getattr(model, "generation_config", None) is not None:
             model.generation_config.use_cache = False
-        return Loaded(model, model, route.name, method, figures, swap=Swap(model, convert, method))
+        return Loaded(model, model, route.name, method, figures, swap=Swap(model, convert, method), repairs=repairs)
 
-    def pipeline(
-        self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors
-    ) -> "tuple[Any, Loaded]":
+    def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors) -> tuple[Any, Loaded]:
         """A pipeline with optimum-intel's model in it; else with a converted forward pass in its own model's place."""
         draft.enter("load")
         with measure.timed() as watch:
@@ -257,209 +253,8 @@ class Executor:
         return made["pipe"], loaded
 
 
-@dataclass
-class Loaded:
-    """A model that runs on OpenVINO."""
-
-    model: Any
-    """optimum-intel's, or the loaded PyTorch model with a converted forward pass."""
-    weights: Any
-    """The loaded PyTorch model."""
-    route: str
-    method: str | None
-    figures_: Figures
-    swap: Swap | None = None
-    answer: Outputs = field(default_factory=dict)
-    first_seconds: float = 0.0
-    not_returned: tuple[str, ...] = ()
-    outside: dict[str, int] | None = None
-    eager_operations: int | None = None
-    eager: tuple[Any, dict[str, Any]] | None = None
-
-    @property
-    def caches(self) -> bool:
-        """A converted forward pass has none."""
-        return self.swap is None
-
-    def place(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """OpenVINO takes host memory."""
-        return values
-
-    def call(self, values: Mapping[str, Any]) -> Outputs:
-        """One forward pass; ``FallbackError`` where OpenVINO ran nothing of it."""
-        before = COUNT.inferences
-        found = outputs.call(self.model, values, self.method)
-        self.check_ran(before)
-        return found
-
-    def check_ran(self, before: int = 0) -> None:
-        """``FallbackError`` where OpenVINO ran nothing beyond the inferences that were counted before."""
-        if COUNT.inferences == before:
-            raise FallbackError(f"{self.route}: an answer came, and OpenVINO ran nothing for it")
-
-    def first(self, values: Mapping[str, Any]) -> None:
-        """The first inference, what it converted on its way not counted."""
-        with self.first_timed():
-            self.answer = self.call(values)
-
-    @contextlib.contextmanager
-    def first_timed(self) -> Iterator[None]:
-        """Take the time of the first inference, without the conversions that it comes to."""
-        before = self.figures_.export_seconds + self.figures_.compile_seconds
-        with measure.timed() as watch:
-            yield
-        spent = self.figures_.export_seconds + self.figures_.compile_seconds - before
-        self.first_seconds = max(watch.seconds - spent, 0.0)
-
-    def comparable(self, reference: Outputs, found: Outputs) -> tuple[Outputs, Outputs]:
-        """What optimum-intel's class gives too; a converted forward pass gives all.
-
-        Inside ``generate`` the reference computes the last token's logits only, optimum-intel's classes all.
-        """
-        if self.swap is not None:
-            return reference, found
-        self.not_returned = tuple(name for name in reference if name not in found)
-        common = {name: one for name, one in reference.items() if name in found}
-        logits, asked = found.get("logits"), common.get("logits")
-        if logits is not None and asked is not None and logits.dim() == asked.dim() == 3 and asked.shape[1] == 1:
-            found = found | {"logits": logits[:, -1:]}
-        return common, found
-
-    def generate(self, values: Mapping[str, Any], tokens: int = outputs.NEW_TOKENS) -> torch.Tensor:
-        """The model's own ``generate``: with a cache in optimum-intel's classes, else without."""
-        return outputs.generate(self.model, values, tokens, cache=self.caches)
-
-    def synchronise(self) -> None:
-        """Inferences are waited for."""
-
-    def computed_outside(self, values: Mapping[str, Any]) -> dict[str, int]:
-        """What PyTorch computes in one call."""
-        told = outside.operations_beside if self.route == "torch.compile" else outside.operations_of
-        return told(lambda: self.call(values))
-
-    def check_outside(self) -> None:
-        """``FallbackError`` where PyTorch does some of the model's heavy work."""
-        heavy = outside.heavy(self.outside or {})
-        if heavy:
-            raise FallbackError(f"{self.route}: PyTorch computed {', '.join(heavy)} outside of OpenVINO")
-
-    def undo(self) -> None:
-        """The loaded model is as it was."""
-        if self.swap is not None:
-            self.swap.lift()
-
-    def proof(self) -> dict[str, Any]:
-        """The weights, and where the compiled models execute."""
-        return {
-            "model_class": type(self.model).__name__,
-            "weights_sha256": tensors_digest(self.weights.state_dict()),
-            "execution_device": ", ".join(COUNT.execution_devices()),
-            "outside": self.outside,
-            "eager_operations": self.eager_operations,
-            "not_returned": self.not_returned,
-        }
-
-    def executed(self) -> dict[str, Any]:
-        """How often OpenVINO ran the model, all that was measured included."""
-        return {"executions": COUNT.inferences, "execution_device": ", ".join(COUNT.execution_devices())}
-
-    def figures(self) -> dict[str, Any]:
-        """Of converting, and of eager PyTorch on the same inputs in this process."""
-        figures = self.figures_
-        told: dict[str, Any] = {
-            "export_seconds": figures.export_seconds or None,
-            "compile_seconds": figures.compile_seconds,
-            "converted_bytes": figures.ir_bytes or None,
-            "first_inference_seconds": self.first_seconds,
-        }
-        if self.eager is not None:
-            model, values = self.eager
-            told["eager_latency"] = measure.latency(
-                lambda: outputs.call(model, values, self.method), self.synchronise, measure.LONG
-            )
-        return told
-
-
 def _key(draft: Draft, checkpoint: Checkpoint) -> tuple[str, str]:
     return draft.planned.model_type, checkpoint.loader.__name__
-
-
-def _same_without_cache(model: Any, inputs: Inputs, method: str | None, reference: Outputs, tolerance: float) -> bool:
-    """Whether the model, which computes without a cache from then on, gives what the reference gives with one."""
-    undo = without_cache(model)
-    try:
-        compare.within(compare.differences(reference, outputs.call(model, inputs.values, method)), tolerance, "")
-    except MismatchError:
-        undo()
-        return False
-    return True
-
-
-def without_cache(model: Any) -> Callable[[], None]:
-    """Have the model and all its parts compute without a cache, which a converted forward pass cannot go on from.
-
-    Gives what undoes it.
-    """
-    changed = [config for config in _configs(model.config) if getattr(config, "use_cache", None)]
-    for config in changed:
-        config.use_cache = False
-
-    def undo() -> None:
-        for config in changed:
-            config.use_cache = True
-
-    return undo
-
-
-def _configs(config: Any) -> Iterator[Any]:
-    yield config
-    for name in config.sub_configs:
-        if (part := getattr(config, name, None)) is not None:
-            yield from _configs(part)
-
-
-def _check_alternatives(loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tolerance: float) -> None:
-    """``MismatchError`` where other values in the same shapes give other numbers than the reference's.
-
-    A converter that follows one run of a model may have taken a way that only these values lead to.
-    """
-    for name in inputs.alternatives:
-        values = inputs.with_alternative(name)
-        expected = outputs.call(checkpoint.model, values, loaded.method)
-        found = compare.differences(*loaded.comparable(expected, loaded.call(values)))
-        compare.within(found, tolerance, f"the reference, given other {name},")
-
-
-def _try_other_shapes(loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tolerance: float, draft: Draft) -> None:
-    """Run what the reference takes in other shapes too, and note how far the answers are, or that it cannot."""
-    distances: dict[str, float] = {}
-    for name, values in other_shapes(inputs):
-        try:
-            expected = outputs.call(checkpoint.model, values, loaded.method)
-        except Exception:  # noqa: BLE001, S112 -- the model itself does not take this shape; there is nothing to compare
-            continue
-        try:
-            found = loaded.call(values)
-            differences = compare.differences(*loaded.comparable(expected, found))
-            worst = max(one.max_relative for one in differences)
-        except Exception as error:  # noqa: BLE001 -- whatever it raises, the model runs in its first shape only
-            draft.compared(fixed_shape=f"{name}: {type(error).__name__}: {str(error).strip()[:200]}")
-            continue
-        distances[name] = worst
-        if worst > tolerance:
-            draft.compared(fixed_shape=f"{name}: converted in another shape, it is off by {worst:.3g}")
-            if loaded.swap is not None:
-                loaded.swap.fixed = f"off by {worst:.3g} in another shape"
-    draft.compared(other_shapes=distances)
-    if loaded.swap is not None and loaded.swap.fixed:
-        draft.compared(fixed_shape=f"each shape takes a conversion of its own: {loaded.swap.fixed}")
-
-
-def check_tokens(expected: torch.Tensor, tokens: torch.Tensor) -> None:
-    """``MismatchError`` where greedy tokens are not the reference's."""
-    if not torch.equal(expected, tokens):
-        msg = f"greedy tokens {tokens.tolist()[0]} differ from the reference's {expected.tolist()[0]}"
-        raise MismatchError(msg)
 
 
 def _pipeline_with(model: Any, task: Task, like: Any) -> Any:
