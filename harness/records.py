@@ -82,7 +82,10 @@ class Tensor(Record):
         return self.modality and (self.values is None or self.another is not None)
 
 
-VariantName = Literal["float16", "bfloat16", "tf32", "eager", "sdpa", "flash_attention_2", "compile"]
+VariantName = Literal[
+    "float16", "bfloat16", "tf32", "eager", "sdpa", "flash_attention_2", "compile",
+    "weights-float16", "weights-int8", "weights-int4", "latency", "throughput",
+]  # fmt: skip
 """Other ways to run a checkpoint in PyTorch; see harness/cell/executors/variants.py."""
 
 
@@ -458,6 +461,8 @@ class Variant(Record):
     latency: Latency | None = None
     speedup: float | None = None
     """How many times faster than the cell's own ``latency``, at the medians."""
+    converted_bytes: int | None = None
+    """Of the model in the runtime's own form."""
     refused: str | None = None
     """Why it did not run, where it did not."""
 

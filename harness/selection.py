@@ -217,7 +217,14 @@ def shard_count(selection: Selection) -> tuple[int, list[str]]:
 
 # --- how it is run --------------------------------------------------------------------------------
 
-VARIANTS: Final = get_args(VariantName)
+VARIANTS: Final[dict[RuntimeName, tuple[VariantName, ...]]] = {
+    "torch": ("float16", "bfloat16", "tf32", "eager", "sdpa", "flash_attention_2", "compile"),
+    "openvino": (
+        *("float16", "bfloat16", "weights-float16", "weights-int8", "weights-int4"),
+        *("latency", "throughput"),
+    ),
+}
+"""By runtime, the other ways to run a checkpoint that it has."""
 
 
 def add_budget_argument(parser: argparse._ActionsContainer) -> None:
@@ -232,16 +239,14 @@ def add_variants_argument(parser: argparse._ActionsContainer) -> None:
     """The option that asks for other ways to run each checkpoint besides: shared by ``run`` and ``launch``."""
     parser.add_argument(
         "--variants", action="append", metavar="A,B",
-        help=f"measure these besides, with the error that each costs and the time it saves: {', '.join(VARIANTS)}",
+        help="measure these besides, with the error that each costs and the time it saves; "
+        + "; ".join(f"{runtime}: {', '.join(names)}" for runtime, names in VARIANTS.items()),
     )  # fmt: skip
 
 
 def variants_from(options: argparse.Namespace, runtime: RuntimeName) -> tuple[VariantName, ...]:
-    """The variants that were asked for; ``UsageError`` for what is none, and where the runtime has none."""
+    """The variants that were asked for; ``UsageError`` for what the runtime does not have."""
     given = words(options.variants)
-    mistakes = _unknown("--variants: no variant", given, VARIANTS)
-    if given and runtime != "torch":
-        mistakes.append(f"--variants: these are ways to run PyTorch, and the runtime is {runtime}")
-    if mistakes:
+    if mistakes := _unknown(f"--variants: the runtime {runtime} has no variant", given, VARIANTS[runtime]):
         raise UsageError("nothing was started", mistakes=mistakes)
-    return tuple(one for one in VARIANTS if one in given)
+    return tuple(one for one in VARIANTS[runtime] if one in given)

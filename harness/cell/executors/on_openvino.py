@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import transformers
@@ -19,8 +19,8 @@ from harness.cell.openvino.checks import check_alternatives, check_tokens, try_o
 from harness.cell.openvino.loaded import Loaded
 from harness.cell.openvino.optimum_route import NotExportedError, class_for
 from harness.cell.openvino.repairs import Repair, mended_attribute, next_repair, repaired
-from harness.cell.openvino.routes import CONVERTING, OPTIMUM, Figures, Route
-from harness.cell.openvino.runtime import Runtime
+from harness.cell.openvino.routes import CONVERTING, OPTIMUM, Figures, Route, size_of
+from harness.cell.openvino.runtime import Compress, Runtime
 from harness.cell.openvino.swapped import Swap
 from harness.cell.recording import recorded
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
@@ -28,10 +28,19 @@ from harness.cell.synthesis.inputs import Inputs
 from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.raw import call_for
 from harness.cell.task_table import Task
-from harness.records import Device, Execution
+from harness.records import Device, Execution, Stage
 
 IN_ITS_PLACE = "compiled forward"
 """The repair of a pipeline whose own model was given a converted forward pass: pipelines take no compiled model."""
+
+
+class Stages(Protocol):
+    """What is told of the stages that a load comes to."""
+
+    stage: Stage
+
+    def enter(self, stage: Stage) -> None:
+        """One begins."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,11 @@ def device_of(execution: Execution) -> Device | None:
 class Executor:
     """OpenVINO on one of its devices."""
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(
+        self, execution: Execution, properties: Mapping[str, str] | None = None, compress: Compress | None = None
+    ) -> None:
         self.execution = execution
-        self.runtime: Runtime = runtime.runtime_on(execution.device, {})
+        self.runtime: Runtime = runtime.runtime_on(execution.device, properties or {}, compress)
 
     def load(self, draft: Draft, checkpoint: Checkpoint, inputs: Inputs, task: Task, method: str | None) -> Loaded:
         """The model in memory of OpenVINO, compared with the reference already: a route must give its numbers."""
@@ -134,9 +145,9 @@ class Executor:
                 try:
                     with repaired(model, repairs):
                         loaded = (
-                            self._by_optimum(draft, checkpoint, model)
+                            self.by_optimum(draft, checkpoint, model)
                             if route is None
-                            else self._by_converting(draft, route, model, method, repairs)
+                            else self.by_converting(draft, route, model, method, repairs)
                         )
                         try:
                             mended = self._checked(loaded, draft, model, check)
@@ -179,7 +190,7 @@ class Executor:
             else:
                 return tuple(mended)
 
-    def _by_optimum(self, draft: Draft, checkpoint: Checkpoint, eager: Any) -> Loaded:
+    def by_optimum(self, draft: Stages, checkpoint: Checkpoint, eager: Any) -> Loaded:
         """optimum-intel's class for the head, as its users load it."""
         found = class_for(checkpoint.config.model_type, checkpoint.loader.__name__)
         figures = Figures()
@@ -194,18 +205,19 @@ class Executor:
                 ov_config=self.runtime.settings,
             )
         figures.export_seconds = watch.seconds
+        if self.runtime.compress is not None:
+            for one in model.ov_models.values():
+                self.runtime.compress(one)
         draft.enter("compile")
         with measure.timed() as watch:
             model.compile()
         figures.compile_seconds = watch.seconds
-        figures.ir_bytes = sum(
-            path.stat().st_size for path in model.model_save_dir.rglob("*") if path.suffix in (".xml", ".bin")
-        )
+        figures.ir_bytes = sum(size_of(one) for one in model.ov_models.values())
         draft.enter("first inference")
         return Loaded(model, eager, OPTIMUM, None, figures)
 
-    def _by_converting(
-        self, draft: Draft, route: Route, model: Any, method: str | None, repairs: tuple[Repair, ...]
+    def by_converting(
+        self, draft: Stages, route: Route, model: Any, method: str | None, repairs: tuple[Repair, ...]
     ) -> Loaded:
         """A converted forward pass in the place of the loaded model's."""
         figures = Figures()

@@ -1,4 +1,4 @@
-"""Other ways to run the same checkpoint in PyTorch: what each costs in error, and saves in time.
+"""Other ways to run the same checkpoint in its runtime: what each costs in error, and saves in time.
 
 They are measured after the cell's own comparison and figures, and never change its verdict: a variant that does not
 run says why, and the next is tried.
@@ -61,7 +61,10 @@ def measure_variants(
     """
     for name in execution.variants:
         try:
-            yield _measured(name, loaded, checkpoint, values, reference, steady)
+            if execution.runtime == "openvino":
+                yield _measured_on_openvino(name, execution, loaded, checkpoint, values, reference, steady)
+            else:
+                yield _measured(name, loaded, checkpoint, values, reference, steady)
         except Exception as error:
             yield Variant(name=name, refused=f"{type(error).__name__}: {first_line(str(error))}")
             fault = fault_of(error)
@@ -100,6 +103,32 @@ def _measured(
             lambda: other.call(given), other.synchronise, measure.Rule(warmup=_WARMUP, iterations=steady.iterations)
         )
     return Variant(name=name, max_relative=error, latency=latency, speedup=steady.p50 / latency.p50)
+
+
+def _measured_on_openvino(
+    name: VariantName,
+    execution: Execution,
+    loaded: Any,
+    checkpoint: Checkpoint,
+    values: Mapping[str, Any],
+    reference: Outputs,
+    steady: Latency,
+) -> Variant:
+    from harness.cell.openvino.variants import loaded_with
+
+    with loaded_with(name, execution, loaded, checkpoint) as other:
+        expected, found = other.comparable(reference, other.call(values))
+        error = _error(expected, found)
+        latency = measure.latency(
+            lambda: other.call(values), other.synchronise, measure.Rule(warmup=_WARMUP, iterations=steady.iterations)
+        )
+        return Variant(
+            name=name,
+            max_relative=error,
+            latency=latency,
+            speedup=steady.p50 / latency.p50,
+            converted_bytes=other.figures_.ir_bytes or None,
+        )
 
 
 def _error(reference: Outputs, found: Outputs) -> float:

@@ -67,6 +67,8 @@ def _exported(traced: Traced) -> Any:
 def _compiled(model: Any, runtime: Runtime, figures: Figures, enter: Enter) -> Runner:
     import openvino
 
+    if runtime.compress is not None:
+        runtime.compress(model)
     figures.ir_bytes += size_of(model)
     enter("compile")
     with measure.timed() as watch:

@@ -5,7 +5,7 @@ so that a route cannot claim an inference that OpenVINO did not run.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,10 @@ from harness.records import Device
 
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 """The KV cache of a stateful decoder has its own setting, and is float16 without it."""
+
+
+Compress = Callable[[Any], None]
+"""Makes an OpenVINO model's weights smaller, in place, before it is compiled."""
 
 
 @dataclass
@@ -78,6 +82,7 @@ class Runtime:
 
     device: str
     properties: Mapping[str, str]
+    compress: Compress | None = None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -88,10 +93,10 @@ class Runtime:
         return openvino.Core().compile_model(model, self.device, self.settings)
 
 
-def runtime_on(device: str, properties: Mapping[str, str]) -> Runtime:
+def runtime_on(device: str, properties: Mapping[str, str], compress: Compress | None = None) -> Runtime:
     """The runtime on a device of OpenVINO's; ``NoDeviceError`` with OpenVINO's own word where it is not there."""
     device_of(device)
-    return Runtime(device, {**FLOAT32, **properties})
+    return Runtime(device, {**FLOAT32, **properties}, compress)
 
 
 def device_of(device: str) -> Device | None:
