@@ -24,6 +24,7 @@ from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.raw import Call, call_for, with_arguments
 from harness.cell.task_table import Task
+from harness.cell.versions import same_class
 from harness.records import Execution, Throughput
 
 _SUMMARY_LENGTH = 300
@@ -134,7 +135,7 @@ def check_loaded(pipe: Any, loaded: Loaded, checkpoint: Checkpoint, processors: 
         raise MismatchError(msg)
     for role, saved in processors.classes.items():
         held = getattr(pipe, role, None)
-        if held is not None and type(held).__name__ != saved:
+        if held is not None and not same_class(type(held).__name__, saved):
             msg = f"the pipeline loaded {type(held).__name__} as its {role}, where {saved} was saved"
             raise MismatchError(msg)
 

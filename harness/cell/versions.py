@@ -8,8 +8,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import transformers
 from transformers import TextGenerationPipeline
 from transformers.models.auto import feature_extraction_auto, image_processing_auto, tokenization_auto
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 
 def _class_name(row: Any) -> str | None:
@@ -42,6 +44,26 @@ TOKENIZERS = {
     for model_type, row in tokenization_auto.TOKENIZER_MAPPING_NAMES.items()
     if (name := _class_name(row[::-1] if isinstance(row, tuple) else row))
 }
+
+
+def tokenizer_name(model_type: str) -> str | None:
+    """The class of the type's tokenizer: what its processor takes, where that is one of the table's two.
+
+    Until 4.56 some processors (that of whisper) refused the tokenizer in Rust.
+    """
+    row = tokenization_auto.TOKENIZER_MAPPING_NAMES.get(model_type)
+    processor = getattr(transformers, PROCESSOR_MAPPING_NAMES.get(model_type) or "", None)
+    wanted = getattr(processor, "tokenizer_class", None)
+    return (
+        wanted if isinstance(row, tuple) and isinstance(wanted, str) and wanted in row else TOKENIZERS.get(model_type)
+    )
+
+
+def same_class(loaded: str, saved: str) -> bool:
+    """Whether a processor is of the class that was saved; of a type's two tokenizers version 4 loads that in Rust."""
+    return loaded in (saved, f"{saved}Fast")
+
+
 IMAGE_PROCESSORS = _names(image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES)
 FEATURE_EXTRACTORS = _names(feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING_NAMES)
 VIDEO_PROCESSORS = _names(

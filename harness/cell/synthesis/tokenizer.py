@@ -19,7 +19,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from harness.cell.synthesis.special_tokens import special_tokens
 from harness.cell.synthesis.tokenizer_files import CHARACTERS, from_files, parameters
-from harness.cell.versions import TOKENIZERS
+from harness.cell.versions import tokenizer_name
 
 _GENERIC = "TokenizersBackend"
 _ROLE_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -86,7 +86,7 @@ def make_tokenizer(model_type: str, settings: Mapping[str, Any], scratch: Path, 
 
 def _own_class(model_type: str) -> Any:
     """The class that the Auto mapping names, or that stands in the type's own package; None where there is none."""
-    name = TOKENIZERS.get(model_type)
+    name = tokenizer_name(model_type)
     if name:
         return getattr(transformers, name)
     module = model_type_to_module_name(model_type)
