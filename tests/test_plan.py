@@ -4,12 +4,14 @@ import argparse
 import dataclasses
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import ROOT
 from harness import plan as plan_verb
 from harness.catalog import Catalog
 from harness.configuration import load_configuration
@@ -336,6 +338,24 @@ def test_the_verb_prints_a_ci_matrix(capsys: pytest.CaptureFixture[str]) -> None
         }
         for index in (1, 2)
     ]
+
+
+def test_shards_that_need_a_gpu_are_for_runners_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    run_verb("--backend", "cpu", "--backend", "cuda", "--types", "bert")
+    include = json.loads(capsys.readouterr().out)["include"]
+    labels = {row["backend"]: row["runs_on"] for row in include}
+    assert labels["cuda"] == ["self-hosted", "linux", "gpu"]
+    assert "self-hosted" not in labels["cpu"]
+
+
+def test_the_workflow_plans_cuda_or_shows_that_it_was_skipped_and_never_both_or_neither() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "matrix.yml").read_text(encoding="utf-8")
+    asked = re.findall(r"vars\.MATRIX_GPU_RUNNERS (==|!=) 'true'(.*)", workflow)
+    assert [sign for sign, _ in asked] == ["==", "!="]
+    assert "'--backend cuda'" in asked[0][1]
+    skipped = workflow[workflow.index("vars.MATRIX_GPU_RUNNERS != 'true'") :]
+    assert re.search(r'\A.*\n    name: "cuda: SKIPPED, no GPU runner"', skipped)
+    assert "runs-on: ${{ matrix.runs_on }}" in workflow
 
 
 def test_the_verb_prints_only_the_shard_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
