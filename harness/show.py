@@ -116,6 +116,21 @@ def _told(configuration: Configuration, name: str) -> Iterator[str]:
         where = [f"{row.backend}{f'/{row.stack}' if row.stack else ''} {row.api}" for row in rows]
         told = [f"{row.outcome}: {row.reason}" for row in rows]
         yield from _lines(list(zip(where, told, strict=True)), indent=4)
+    if evidence := _evidence(configuration, name):
+        yield "  kept as evidence (data/evidence/)"
+        yield from _lines(evidence, indent=4)
+
+
+def _evidence(configuration: Configuration, name: str) -> Facts:
+    """What was measured where there was a device, the newest of each place."""
+    found: dict[str, str] = {}
+    for one in configuration.evidence:
+        hardware = one.environment.device.name if one.environment.device else one.environment.cpu
+        for cell in one.cells:
+            if cell.model_type == name:
+                told = f"{cell.verdict} on {hardware}, {one.measured_on}{f': {cell.reason}' if cell.reason else ''}"
+                found.setdefault(f"{one.backend} {cell.api}{' (full size)' if one.scale == 'full' else ''}", told)
+    return list(found.items())
 
 
 def _ways(catalog: Catalog, name: str) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,10 @@
 """What is shown of a model type: all that data/ and the last report say, without torch."""
 
 import dataclasses
+import re
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import miniatures as mini
 from harness import ROOT
 from harness.__main__ import main
 from harness.configuration import load_configuration
-from harness.records import Cell, Way
+from harness.evidence import Evidence, EvidenceCell
+from harness.records import Cell, Device, Way
 from harness.report import build
 
 PLACE = "ci/nox -s cpu -- --types bert --stack current"
@@ -55,6 +58,24 @@ def test_the_ways_that_are_pinned_are_shown_by_stack_and_api(
     text = shown(capsys, "bert")
     assert "pinned ways" in text
     assert "current from_pretrained   BertForMaskedLM, for fill-mask, shallow, processor" in text
+
+
+def test_the_newest_evidence_of_each_place_is_shown_with_its_device_and_date(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = EvidenceCell(model_type="bert", api="pipeline", outcome="passed")
+    device = Device(name="A GPU")
+    new = Evidence(
+        backend="cuda", stack="installed", scale="tiny", selection="list all", measured_on=date(2026, 11, 26),
+        canaries_caught=6, canaries=6, complete=True, environment=mini.environment(device=device), cells=(cell,),
+    )  # fmt: skip
+    failed = cell.model_copy(update={"outcome": "mismatch"})
+    old = new.model_copy(update={"measured_on": date(2026, 11, 24), "cells": (failed,)})
+    changed = dataclasses.replace(load_configuration(), evidence=(new, old))
+    monkeypatch.setattr("harness.show.load_configuration", lambda: changed)
+    text = shown(capsys, "bert")
+    assert re.search(r"cuda pipeline +passed on A GPU, 2026-11-26\n", text)
+    assert "2026-11-24" not in text
 
 
 def test_cells_are_shown_with_class_task_figures_and_the_line_that_runs_them_again(
