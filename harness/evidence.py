@@ -41,8 +41,6 @@ class EvidenceCell(Record):
     """True where others ran beside it: its times compare with nothing."""
     device_peak_allocated_bytes: int | None = None
     weights_sha256: str | None = None
-    inputs_sha256: str | None = None
-    outputs_sha256: str | None = None
 
     @property
     def verdict(self) -> str:

@@ -72,15 +72,18 @@ def _cell(cell: MatrixCell) -> EvidenceCell:
         repairs=cell.repairs,
         reason=first_line(cell.reason) if cell.outcome != "passed" else "",
         model_class=proof.model_class if proof else None,
-        max_relative=comparison.max_relative if comparison else None,
+        max_relative=_short(comparison.max_relative if comparison else None),
         tolerance=comparison.tolerance if comparison else None,
         tokens_equal=comparison.tokens_equal if comparison else None,
-        p50_seconds=metrics.latency.p50 if metrics.latency else None,
-        generation_p50_seconds=metrics.generation.p50 if metrics.generation else None,
+        p50_seconds=_short(metrics.latency.p50 if metrics.latency else None),
+        generation_p50_seconds=_short(metrics.generation.p50 if metrics.generation else None),
         iterations=metrics.latency.iterations if metrics.latency else None,
         contended=metrics.contended,
         device_peak_allocated_bytes=metrics.device_peak_allocated_bytes,
         weights_sha256=proof.weights_sha256 if proof else None,
-        inputs_sha256=proof.inputs_sha256 if proof else None,
-        outputs_sha256=proof.outputs_sha256 if proof else None,
     )
+
+
+def _short(value: float | None) -> float | None:
+    """With as many digits as mean something: there are thousands of these."""
+    return None if value is None else float(f"{value:.4g}")
