@@ -131,17 +131,19 @@ def source_for(plan: Plan, execution: Execution, weights: Path | None, planned: 
 
 
 def _check_fed(model: Any, processors: Processors) -> None:
-    """``NoSuchTaskError`` for a tower that cannot do without what its image processor does not make.
+    """``NoSuchTaskError`` for a tower without an image processor, or that needs what its image processor does not make.
 
     The pipeline hands over what that makes, by the same names; the whole that the tower is a part of renames it.
     """
-    made = processors.made["image_processor"].model_input_names if "image_processor" in processors.made else ()
+    if "image_processor" not in processors.made:
+        raise NoSuchTaskError("transformers maps neither this type nor a whole of its name to an image processor")
+    made = processors.made["image_processor"].model_input_names
     needed = [
         one.name
         for one in inspect.signature(model.forward).parameters.values()
         if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "pixel_values"
     ]
-    if made and (missing := [name for name in needed if name not in made]):
+    if missing := [name for name in needed if name not in made]:
         told = f"{type(model).__name__} needs {' and '.join(missing)}, which image-feature-extraction does not feed"
         msg = f"{told}: its image processor makes {', '.join(made)}"
         raise NoSuchTaskError(msg)

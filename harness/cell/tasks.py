@@ -79,7 +79,7 @@ def _own_pipeline_task(model_type: str, recipe: Recipe | None, heads: Iterable[s
     version = f"transformers {transformers.__version__}"
     own = None if known else own_class(model_type)
     task = next((one for one in TASKS if own and one.main_input and one.main_input == _main_input(own)), None)
-    if own is None or task is None or not hasattr(transformers, own.__name__) or not _reads_only(own, task):
+    if own is None or task is None or not _reads_only(own, task):
         raise NoSuchTaskError(f"{version} has no pipeline for any of its heads ({known or 'none'})")
     if missing := _beside(own, task, recipe):
         raise NoSuchTaskError(f"{version} has no pipeline that feeds {', '.join(missing)}")

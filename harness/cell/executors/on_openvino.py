@@ -11,7 +11,7 @@ import transformers
 
 from harness.cell import compare, measure, outputs
 from harness.cell.draft import Draft
-from harness.cell.executors.on_torch import check_keys, load_with_report
+from harness.cell.executors.on_torch import as_user_says, check_keys, load_with_report
 from harness.cell.openvino import outside, runtime
 from harness.cell.openvino.attempts import Failed, failed, verdict
 from harness.cell.openvino.caching import same_without_cache, without_cache
@@ -26,7 +26,7 @@ from harness.cell.recording import recorded
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.synthesis.processors import Processors
-from harness.cell.synthesis.raw import call_for
+from harness.cell.synthesis.raw import call_for, with_arguments
 from harness.cell.task_table import Task
 from harness.records import Device, Execution, Stage
 
@@ -238,7 +238,7 @@ class Executor:
         """A pipeline with optimum-intel's model in it; else with a converted forward pass in its own model's place."""
         draft.enter("load")
         with measure.timed() as watch:
-            pipe = transformers.pipeline(task.name, model=str(checkpoint.folder))
+            pipe = transformers.pipeline(task.name, **as_user_says(checkpoint, processors), **checkpoint.options)
         draft.measured(load_seconds=watch.seconds)
         own_memory(pipe.model)
         tolerance, _ = compare.tolerance_of(draft, self.execution)
@@ -248,7 +248,7 @@ class Executor:
             made["pipe"] = pipe if loaded.swap is not None else _pipeline_with(loaded.model, task, pipe)
             if loaded.swap is not None and getattr(pipe, "generation_config", None) is not None:
                 pipe.generation_config.use_cache = False
-            call = call_for(task.name, made["pipe"], processors)
+            call = with_arguments(call_for(task.name, made["pipe"], processors), draft.planned.recipe)
             torch.manual_seed(outputs.SEED)
             with recorded(made["pipe"].model) as inside, loaded.first_timed():
                 made["pipe"](**call.fresh())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import transformers
 
 from harness.cell import measure, outputs
 from harness.cell.digest import tensors_digest
@@ -50,13 +51,13 @@ class Executor:
         draft: Draft,
         checkpoint: Checkpoint,
         task: Task,
-        processors: Processors,  # noqa: ARG002 -- likewise
+        processors: Processors,
     ) -> "tuple[Any, Loaded]":
         """``pipeline(task, model=folder)``, as a user calls it."""
         draft.enter("load")
         with measure.timed(self._synchronise) as watch:
             pipe = checkpoint.open_pipeline(
-                task.name, model=str(checkpoint.folder), device=self.device, **checkpoint.options
+                task.name, **as_user_says(checkpoint, processors), device=self.device, **checkpoint.options
             )
         draft.measured(load_seconds=watch.seconds)
         own_memory(pipe.model)
@@ -64,6 +65,17 @@ class Executor:
 
     def _synchronise(self) -> None:
         synchronise(self.device)
+
+
+def as_user_says(checkpoint: Checkpoint, processors: Processors) -> dict[str, Any]:
+    """What a pipeline is given: the folder; where its class has no public name, the loaded model and its processors."""
+    folder = str(checkpoint.folder)
+    model_class = type(checkpoint.model)
+    ours = model_class.__module__.startswith("transformers.")  # and not another library's, or a checkpoint's own code
+    if not ours or hasattr(transformers, model_class.__name__):
+        return {"model": folder}
+    beside = [role for role in ("tokenizer", "image_processor") if role in processors.made]
+    return {"model": checkpoint.loader.from_pretrained(folder), **dict.fromkeys(beside, folder)}
 
 
 class Placed(dict[str, Any]):
