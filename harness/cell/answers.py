@@ -60,8 +60,12 @@ def _class_scores(pipe: Any, direct: Recording, answer: Any) -> Answer:
     return [float(scores[pipe.model.config.label2id[one["label"]]]) for one in answer]
 
 
-def _image_label_scores(_pipe: Any, direct: Recording, _answer: Any) -> Answer:
-    return sorted(direct.outputs["logits_per_image"][0].softmax(-1).tolist(), reverse=True)
+def _image_label_scores(pipe: Any, direct: Recording, _answer: Any) -> Answer:
+    logits = direct.outputs["logits_per_image"][0]
+    # Labels that exclude each other share one probability; those of the sigmoid loss have one each. transformers'
+    # pipeline tells the two by this very word.
+    scores = logits.sigmoid() if "siglip" in pipe.model.config.model_type else logits.softmax(-1)
+    return sorted(scores.tolist(), reverse=True)
 
 
 def _mask_scores(pipe: Any, direct: Recording, answer: Any) -> Answer:

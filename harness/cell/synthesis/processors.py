@@ -49,7 +49,7 @@ _PARTS: Mapping[str, Mapping[str, str]] = {
 _MODALITY = {"tokenizer": "text", "image_processor": "image", "video_processor": "video", "feature_extractor": "audio"}
 _CONFIG_NAMES = {"merge_size": "spatial_merge_size", "num_image_tokens": "mm_tokens_per_image"}
 """What the config calls an argument of a processor, where it calls it something else."""
-_ROLES = {"audio_processor": "feature_extractor", "alignment_tokenizer": "tokenizer"}
+_ROLES = {"audio_processor": "feature_extractor", "alignment_tokenizer": "tokenizer", "qformer_tokenizer": "tokenizer"}
 """What a processor calls one of its parts, where it calls it something else."""
 _LISTS = ("image_grid_pinpoints",)
 """Arguments that are lists; others of the config's that have the same names mean something else."""
