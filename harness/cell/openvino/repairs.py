@@ -124,6 +124,26 @@ def _eager_attention(model: Any) -> Iterator[None]:
         model.set_attn_implementation(before or "sdpa")
 
 
+@contextlib.contextmanager
+def _every_expert(_model: Any) -> Iterator[None]:
+    """Loops over the experts that some token was sent to run over all of them: those without a token add nothing.
+
+    The loops ask a row of flags, one for each expert, for the places of those that are set.
+    """
+    before = torch.Tensor.nonzero
+
+    def nonzero(self: torch.Tensor, **named: Any) -> Any:
+        if self.dim() == 1 and self.dtype == torch.bool and not named:
+            return torch.arange(int(self.shape[0]), device=self.device)[:, None]
+        return before(self, **named)
+
+    torch.Tensor.nonzero = nonzero
+    try:
+        yield
+    finally:
+        torch.Tensor.nonzero = before
+
+
 def _can_batch_experts(error: BaseException) -> bool:
     return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "histc", "one_hot", "nonzero")(error)
 
@@ -141,6 +161,12 @@ REPAIRS: tuple[Repair, ...] = (
         _can_batch_experts,
         _batched_experts,
         "set_experts_implementation",
+    ),
+    Repair(
+        "every expert",
+        "loops over the experts that were hit, whose number converters cannot know, run over all experts",
+        _says("prim::ListUnpack", "aten::nonzero", "unbind", "expert"),
+        _every_expert,
     ),
     Repair(
         "eager attention",
