@@ -27,7 +27,9 @@ _OWN = (
 )
 """The processor's own word for a token: a text, another attribute of the tokenizer, or a constant of the class."""
 _MODALITIES = ("image", "video", "audio")
-_LITERAL = re.compile(r'convert_tokens_to_ids\(\s*\[?"([^"\s]+)"|(?:\w+_token|token) = "(<[^"\s]+>)"')
+_LITERAL = re.compile(
+    r'(?:convert_tokens_to_ids\(\s*\[?|AddedToken\(\s*|\bvocab\[)"([^"\s]+)"|(?:\w+_token|token) = "(<[^"\s]+>)"'
+)
 
 
 @dataclass(frozen=True)
