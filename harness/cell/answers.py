@@ -87,7 +87,9 @@ def _written(pipe: Any, direct: Recording, _answer: Any) -> Answer:
 def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
     assert direct.tokens is not None and direct.generate_inputs is not None  # noqa: S101, PT018 -- these tasks generate
     asked = direct.generate_inputs
-    if "input_ids" in asked:
+    if pipe.model.config.is_encoder_decoder and "decoder_input_ids" not in asked:
+        length = 0  # what a decoder says holds no word of what the encoder read
+    elif "input_ids" in asked:
         length = asked["input_ids"].shape[1]
     else:  # a prompt for a decoder, which is given its start token where it lacks it
         prompt, start = asked["decoder_input_ids"], pipe.model.generation_config.decoder_start_token_id
