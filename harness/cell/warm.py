@@ -21,7 +21,7 @@ _CUDA_DEVICE: Final = "/dev/nvidia-uvm"
 def warm(types: Iterable[PlannedType] = (), runtime: RuntimeName = "torch") -> None:
     """Import what every child uses, and what these types and the runtime need; save, load and run a small model.
 
-    Where torch sees a GPU, whatever the backend, the libraries of types that transformers lacks are left out.
+    Where there is a GPU, whatever the backend, the libraries of types that transformers lacks are left out.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -42,8 +42,9 @@ def warm(types: Iterable[PlannedType] = (), runtime: RuntimeName = "torch") -> N
     from harness.cell.tasks import task_for
 
     executors.warm(runtime)
-    if not torch.cuda.is_available():  # asked of the driver's management library, which opens nothing
-        import_libraries(types)  # else by their own children: some of these open a GPU as they are imported
+    # Not asked of torch, which opens the GPU to answer: some of these libraries ask it as they are imported.
+    if not Path(_CUDA_DEVICE).exists():
+        import_libraries(types)  # else by their own children
     with tempfile.TemporaryDirectory() as folder, _no_question_to_cuda():
         checkpoint = synthesise("bert", task_for("bert", None), None, Path(folder))
         loaded = checkpoint.loader.from_pretrained(folder)

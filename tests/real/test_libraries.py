@@ -56,16 +56,19 @@ def test_a_pipeline_is_all_of_the_librarys_own_and_holds_what_was_saved(model_ty
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])
-def test_the_parent_imports_the_library_unless_there_is_a_gpu_that_it_could_open(has_gpu: bool) -> None:
+def test_the_parent_imports_the_library_unless_there_is_a_gpu_that_it_could_open(has_gpu: bool, tmp_path: Path) -> None:
     pytest.importorskip("torch_geometric")
+    device = tmp_path / "nvidia-uvm"
+    if has_gpu:
+        device.touch()
     lines = (
-        "import sys, torch",
-        f"torch.cuda.is_available = lambda: {has_gpu}",
-        "from harness.cell.warm import warm",
+        "import sys",
+        "from harness.cell import warm",
+        f"warm._CUDA_DEVICE = {str(device)!r}",
         "from harness.configuration import load_configuration",
         "from harness.records import PlannedType",
         "recipe = load_configuration().catalog.recipes['graphsage']",
-        "warm([PlannedType(model_type='graphsage', domain='graph', recipe=recipe, expected_seconds=1)])",
+        "warm.warm([PlannedType(model_type='graphsage', domain='graph', recipe=recipe, expected_seconds=1)])",
         "print('torch_geometric' in sys.modules)",
     )
     words = [sys.executable, "-c", "\n".join(lines)]
