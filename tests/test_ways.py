@@ -2,7 +2,9 @@
 
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,7 +14,8 @@ from harness.catalog import Ways, load_catalog
 from harness.configuration import load_configuration
 from harness.errors import UsageError
 from harness.plan import make_plan
-from harness.records import Cell, Proof, Way
+from harness.records import Cell, Environment, Proof, Way
+from harness.run import _Run
 from harness.search import by_file, cells_below, show, without_ways
 from harness.selection import Selection
 from harness.ways import differences, lost, merged, way_of, ways_of, write_ways
@@ -122,6 +125,28 @@ def test_a_shard_is_told_all_that_its_stack_is_held_to_have() -> None:
     told = {shard.stack: set(shard.registry) for shard in shards}
     # The types of other libraries are written down by hand: no transformers can be asked for them.
     assert told == {"current": catalog.stacks["current"], "v4": catalog.stacks["v4"], "outside": set()}
+
+
+def test_a_transformers_that_has_other_types_than_its_stacks_file_is_told_when_the_shard_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = ModuleType("harness.cell.registry")
+    installed.model_types = lambda: ["bert", "of-tomorrow"]  # type: ignore[attr-defined]
+    installed.pipeline_tasks = tuple  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "harness.cell.registry", installed)
+    plan = miniatures.plan(["bert"])
+
+    def environment(*registry: str) -> Environment:
+        shard = plan.shards[0].model_copy(update={"registry": registry})
+        run = _Run(plan, shard, plan.backends[shard.backend], 1, tmp_path)
+        return run._with_registry(miniatures.environment())
+
+    found = environment("bert", "van")
+    assert (found.new_types, found.gone_types) == (("of-tomorrow",), ("van",))
+    assert "has besides of-tomorrow; has no longer van" in capsys.readouterr().out
+    for same in (("bert", "of-tomorrow"), ()):  # the very same; a stack that cannot be asked
+        assert environment(*same) == miniatures.environment()
+    assert capsys.readouterr().out == ""
 
 
 def test_cells_of_a_stack_of_ones_own_are_kept_for_types_that_no_stack_has() -> None:
