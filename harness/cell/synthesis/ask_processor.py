@@ -102,11 +102,12 @@ def _asked(
         made.update(whole(**raw, **_options(raw, accepted, rate), return_tensors="pt"))
     else:
         made.update(_part_by_part(processors, raw, rate))
-    return {
-        name: value
-        for name, value in made.items()
-        if name in accepted and (isinstance(value, torch.Tensor) or value is not None)
-    }
+    return {name: _as_float32(value) for name, value in made.items() if name in accepted and value is not None}
+
+
+def _as_float32(value: Any) -> Any:
+    """Of the model's own type, as users hand it over: some processors make bfloat16."""
+    return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def _options(raw: Mapping[str, Any], accepted: set[str], rate: int) -> dict[str, Any]:

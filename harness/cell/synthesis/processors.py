@@ -47,8 +47,13 @@ _PARTS: Mapping[str, Mapping[str, str]] = {
     "feature_extractor": FEATURE_EXTRACTORS,
 }
 _MODALITY = {"tokenizer": "text", "image_processor": "image", "video_processor": "video", "feature_extractor": "audio"}
-_CONFIG_NAMES = {"merge_size": "spatial_merge_size", "num_image_tokens": "mm_tokens_per_image"}
-"""What the config calls an argument of a processor, where it calls it something else."""
+_CONFIG_NAMES = {
+    "merge_size": "spatial_merge_size",
+    "num_image_tokens": "mm_tokens_per_image",
+    "image_seq_length": "mm_tokens_per_image",
+    "pooling_ratio": "projector_pooling_ratio",
+}
+"""What the config calls an argument of a processor, where it has none of the same name."""
 _ROLES = {"audio_processor": "feature_extractor", "alignment_tokenizer": "tokenizer", "qformer_tokenizer": "tokenizer"}
 """What a processor calls one of its parts, where it calls it something else."""
 _LISTS = ("image_grid_pinpoints",)
@@ -262,11 +267,17 @@ def _mirrored(own: Any, config: Any) -> dict[str, Any]:
     found = {}
     for name in names - {"self", "kwargs", "image_size", "size", "crop_size", "num_frames"}:
         for source in _configs(config):
-            value = getattr(source, _CONFIG_NAMES.get(name, name), None)
+            value = _told(source, name)
             if type(value) is int or (isinstance(value, list) and name in _LISTS):
                 found[name] = value
                 break
     return found
+
+
+def _told(config: Any, name: str) -> Any:
+    """What a config says of an argument of a processor, under that name or its own."""
+    value = getattr(config, name, None)
+    return getattr(config, _CONFIG_NAMES[name], None) if value is None and name in _CONFIG_NAMES else value
 
 
 def _spectrogram(own: Any, config: Any) -> dict[str, int]:
@@ -296,7 +307,7 @@ def _joined(own: Any, config: Any, parts: Mapping[str, Any], settings: Mapping[s
             arguments[name] = parts[role]
             continue
         for source in (config, getattr(config, "vision_config", None)):
-            value = getattr(source, _CONFIG_NAMES.get(name, name), None) if source is not None else None
+            value = _told(source, name)
             if value is not None:
                 arguments[name] = value
                 break
