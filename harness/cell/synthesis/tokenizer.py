@@ -113,7 +113,7 @@ def _from_vocabulary(own: Any, extra: list[str], arguments: dict[str, Any]) -> A
     minimal = _minimal(own, arguments)
     own_tokens = sorted(minimal.get_vocab(), key=minimal.get_vocab().get)
     state = _state(minimal.backend_tokenizer)
-    tokens = list(dict.fromkeys([*own_tokens, *extra, *_alphabet(state)]))
+    tokens = list(dict.fromkeys([*extra, *own_tokens, *_alphabet(state)]))
     scored = state["model"]["type"] == "Unigram"
     # Special tokens score 0 in every published vocabulary, and some classes look for them with it.
     vocabulary: Any = (
