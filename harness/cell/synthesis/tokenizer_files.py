@@ -30,7 +30,9 @@ def from_files(own: Any, scratch: Path, tokens: Iterable[str], arguments: Mappin
         # A whole tokenizer, and pickles of one, are what a class can do without.
         if argument in accepted and argument != "tokenizer_file" and not file_name.endswith(".pkl"):
             path = scratch / file_name
-            path.write_bytes(_content(file_name, words, counted=hasattr(own, "add_from_file")))
+            path.write_bytes(
+                _content(file_name, words, counted=hasattr(own, "add_from_file"), pieces="sp_model_kwargs" in accepted)
+            )
             files[argument] = str(path)
     return own(**(files | dict(arguments)))
 
@@ -57,9 +59,10 @@ def _characters() -> list[str]:
     return ["▁", *(form.format(one) for form in _SPELLINGS for one in CHARACTERS)]
 
 
-def _content(file_name: str, words: list[str], *, counted: bool) -> bytes:
+def _content(file_name: str, words: list[str], *, counted: bool, pieces: bool) -> bytes:
     suffix = Path(file_name).suffix
-    if suffix in (".model", ".spm", ".tokenizer"):
+    # A file of the last ending is a model of sentencepiece's for one class, and lines of words for another.
+    if suffix in (".model", ".spm") or (suffix == ".tokenizer" and pieces):
         return sentencepiece_model()
     # Classes with a method of fairseq's dictionaries read tokens with their counts.
     otherwise = _numbered if suffix == ".json" else _counted if counted else _lines
