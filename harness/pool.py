@@ -218,8 +218,11 @@ class Pool:
     def _kill(self, child: _Child, why: Death) -> None:
         if child.killed is None:
             child.killed = why
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:  # on a busy machine a new child has not come to being a group yet
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
 
     def _bury(self, child: _Child) -> Iterator[Ended]:
         """Reap the child, and say how it ended; cells that it never came to go to a new one."""

@@ -219,3 +219,11 @@ def test_stopping_early_leaves_no_child_and_no_scratch_behind(tmp_path: Path, mo
     stream.close()  # type: ignore[attr-defined]
     assert not psutil.pid_exists(int(ended.cell.reason))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_that_is_no_group_yet_is_killed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "setsid", lambda: None)  # as on a machine where the child has not come to it
+    started = time.monotonic()
+    [ended] = run(lambda _work, _scratch, _send: time.sleep(60), work(timeout=0.2))
+    assert ended.death == "timeout"
+    assert time.monotonic() - started < 10

@@ -25,14 +25,13 @@ def from_files(own: Any, scratch: Path, tokens: Iterable[str], arguments: Mappin
     scratch.mkdir(parents=True, exist_ok=True)
     named = [str(one.default) for one in accepted.values() if _is_token(one)]
     words = list(dict.fromkeys([*tokens, *named, *_characters()]))
+    counted, pieces = hasattr(own, "add_from_file"), "sp_model_kwargs" in accepted
     files = {}
     for argument, file_name in own.vocab_files_names.items():
         # A whole tokenizer, and pickles of one, are what a class can do without.
         if argument in accepted and argument != "tokenizer_file" and not file_name.endswith(".pkl"):
             path = scratch / file_name
-            path.write_bytes(
-                _content(file_name, words, counted=hasattr(own, "add_from_file"), pieces="sp_model_kwargs" in accepted)
-            )
+            path.write_bytes(_content(file_name, words, counted=counted, pieces=pieces))
             files[argument] = str(path)
     return own(**(files | dict(arguments)))
 
