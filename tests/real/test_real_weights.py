@@ -97,7 +97,7 @@ def test_a_folder_runs_through_both_apis_with_its_own_tokenizer(checkpoint: Path
     assert direct.comparison.max_relative == 0
     assert direct.comparison.effects["text"] > 1e-6
     assert direct.metrics.batch == 8
-    assert direct.reproduce.endswith(f"--weights {checkpoint}")
+    assert f" --weights {checkpoint} " in direct.reproduce
     header = read_results(tmp_path / "results.jsonl").header
     assert header is not None and header.weights is not None  # noqa: PT018
     assert header.weights.digest == weights.folder_digest(checkpoint)
