@@ -242,11 +242,11 @@ def test_every_machine_makes_the_same_plan_whichever_shard_it_runs() -> None:
 
 
 def test_a_shard_is_picked_by_its_position_or_its_id() -> None:
-    plan = planned("--shards", "3")
+    plan = planned("--list", "twelve", "--shards", "3")
     assert pick_shards(plan, None) == plan.shards
     assert pick_shards(plan, "2/3") == (plan.shards[1],)
     assert pick_shards(plan, "cpu/current/2of3") == (plan.shards[1],)
-    assert planned("--shard", "cpu/current/2of3") == plan
+    assert planned("--list", "twelve", "--shard", "cpu/current/2of3") == plan
 
 
 @pytest.mark.parametrize("wanted", ["2/4", "4/3", "cpu/curent/2of3", "2of3", "02/3", ""])
@@ -359,10 +359,10 @@ def test_the_workflow_plans_cuda_or_shows_that_it_was_skipped_and_never_both_or_
 
 
 def test_the_verb_prints_only_the_shard_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    run_verb("--shard", "2/2", "--backend", "cpu")
+    run_verb("--list", "twelve", "--shard", "2/2", "--backend", "cpu")
     printed = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in printed["include"]] == ["cpu/current/2of2"]
-    assert printed["plan_digest"] == planned("--shards", "2").digest
+    assert printed["plan_digest"] == planned("--list", "twelve", "--shards", "2").digest
 
 
 def test_a_written_plan_is_the_whole_plan_and_reads_back(tmp_path: Path) -> None:
