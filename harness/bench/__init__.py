@@ -19,7 +19,7 @@ from harness.engine.images import Build
 from harness.engine.local import STACKS, LocalEngine
 from harness.errors import EXIT_FINE, EXIT_JUDGED_BAD, EnvironmentBrokenError, UsageError
 from harness.matrix import Matrix, add_override_arguments, ca_bundle, overrides_from, with_overrides
-from harness.plan import Selection, make_plan
+from harness.plan import Selection, make_plan, write_plan
 from harness.records import Cell, Environment
 from harness.results import write_atomically
 from harness.terminal import say
@@ -53,6 +53,7 @@ def main(options: argparse.Namespace) -> int:
     build = Build.of(matrix, BACKEND, stack, ca_bundle(matrix, settings))
     environment = LocalEngine().prepare(build)
     bench = Bench(plan, environment, matrix.backends[BACKEND].limits, options.out.absolute())
+    write_plan(plan, bench.folder / "plan.json")  # once: cold processes that start side by side all read it
     found = _measured(bench, build, matrix, peer=not options.no_peer)
     write_atomically(bench.folder / "bench.json", found.model_dump_json(indent=1) + "\n")
     text = markdown(found)

@@ -137,7 +137,6 @@ def _install_peer(build: Build, python: Path) -> None:
 
 
 def _plan_words(bench: Bench) -> list[str]:
-    write_plan(bench.plan, bench.folder / "plan.json")
     return ["--plan", str(bench.folder / "plan.json"), "--shard", bench.shard.id]
 
 
