@@ -15,7 +15,7 @@ from harness.errors import EnvironmentBrokenError
 from harness.records import PlannedType, RuntimeName
 
 _CUDA_DEVICE: Final = "/dev/nvidia-uvm"
-"""Opened by whatever starts CUDA, and not by what only counts GPUs."""
+"""There where the machine has a GPU; opened by whatever starts CUDA, and by some questions that only count GPUs."""
 
 
 def warm(types: Iterable[PlannedType] = (), runtime: RuntimeName = "torch") -> None:

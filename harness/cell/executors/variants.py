@@ -97,12 +97,7 @@ def _measured(
     other = Loaded(way.change(model), loaded.device, loaded.method)
     given = other.place({key: _cast(value, way.dtype) for key, value in values.items()})
     with _tf32(on=way.tf32):
-        found = other.call(given)
-        error = _error(reference, found)
-        latency = measure.latency(
-            lambda: other.call(given), other.synchronise, measure.Rule(warmup=_WARMUP, iterations=steady.iterations)
-        )
-    return Variant(name=name, max_relative=error, latency=latency, speedup=steady.p50 / latency.p50)
+        return _held(name, other, given, steady, lambda found: (reference, found))
 
 
 def _measured_on_openvino(
@@ -117,18 +112,23 @@ def _measured_on_openvino(
     from harness.cell.openvino.variants import loaded_with
 
     with loaded_with(name, execution, loaded, checkpoint) as other:
-        expected, found = other.comparable(reference, other.call(values))
-        error = _error(expected, found)
-        latency = measure.latency(
-            lambda: other.call(values), other.synchronise, measure.Rule(warmup=_WARMUP, iterations=steady.iterations)
-        )
-        return Variant(
-            name=name,
-            max_relative=error,
-            latency=latency,
-            speedup=steady.p50 / latency.p50,
-            converted_bytes=other.figures_.ir_bytes or None,
-        )
+        held = _held(name, other, values, steady, lambda found: other.comparable(reference, found))
+        return held.model_copy(update={"converted_bytes": other.figures_.ir_bytes or None})
+
+
+def _held(
+    name: VariantName,
+    other: Any,
+    values: Mapping[str, Any],
+    steady: Latency,
+    comparable: Callable[[Outputs], tuple[Outputs, Outputs]],
+) -> Variant:
+    """What the variant costs in error and saves in time; ``comparable`` sets its outputs beside the reference's."""
+    error = _error(*comparable(other.call(values)))
+    latency = measure.latency(
+        lambda: other.call(values), other.synchronise, measure.Rule(warmup=_WARMUP, iterations=steady.iterations)
+    )
+    return Variant(name=name, max_relative=error, latency=latency, speedup=steady.p50 / latency.p50)
 
 
 def _error(reference: Outputs, found: Outputs) -> float:
