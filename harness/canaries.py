@@ -1,13 +1,14 @@
 """The cells that must not pass, and what each must be seen as.
 
-They open every shard. They are real cells of a small model, spoilt in one way each (``cell.sabotage``), so a run
-whose checks are blind, whose watch sleeps or whose comparison compares nothing shows itself, and is void.
+They are the first children of every shard: real cells of a small model, spoilt in one way each (``cell.sabotage``), so
+a run whose checks are blind, whose watch sleeps or whose comparison compares nothing shows itself, and is void.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.pool import Work
-from harness.records import Execution, Outcome, PlannedType, RuntimeName
+from harness.records import Canary, Cell, Execution, Outcome, PlannedType, RuntimeName
 
 MODEL_TYPE = "bert"
 _HANG_SECONDS = 3.0
@@ -24,12 +25,14 @@ class Expected:
     """What must happen, for people."""
     timeout_seconds: float | None = None
     memory_bytes: int | None = None
+    sleeps: bool = False
+    """Nearly all of its time: it takes no core from a cell beside it."""
     runtime: RuntimeName | None = None
     """Only there, where it can happen at all; None: everywhere."""
 
 
 CANARIES = (
-    Expected("hang", "timeout", "be stopped", timeout_seconds=_HANG_SECONDS),
+    Expected("hang", "timeout", "be stopped", timeout_seconds=_HANG_SECONDS, sleeps=True),
     Expected("broken checkpoint", "failed", "fail"),
     Expected("crash", "crashed", "crash"),
     Expected("memory", "out-of-memory", "be stopped for its memory", memory_bytes=_GROWTH_BYTES),
@@ -40,7 +43,7 @@ CANARIES = (
 
 
 def canary_work(execution: Execution) -> list[Work]:
-    """One child for each canary; the one that waits for its timeout first, so that the others run beside it."""
+    """One child for each canary; the one that waits for its timeout first, so that all others run beside it."""
     planned = PlannedType(model_type=MODEL_TYPE, domain="text", expected_seconds=_HANG_SECONDS)
     return [
         Work(
@@ -49,12 +52,34 @@ def canary_work(execution: Execution) -> list[Work]:
             timeout_seconds=canary.timeout_seconds or execution.timeout_seconds,
             memory_bytes=canary.memory_bytes or execution.child_memory_bytes,
             canary=canary.sabotage,
+            sleeps=canary.sleeps,
         )
         for canary in CANARIES
         if canary.runtime in (None, execution.runtime)
     ]
 
 
-def expected_of(sabotage: str) -> Expected:
-    """The canary of this name."""
+def canary_of(sabotage: str, cell: Cell) -> Canary:
+    """What was seen of the canary of this name."""
+    return Canary(
+        name=sabotage,
+        expected=_expected(sabotage).outcome,
+        observed=cell.outcome,
+        stage=cell.stage,
+        reason=cell.reason,
+        seconds=cell.seconds,
+    )
+
+
+def void_by(canaries: Iterable[Canary]) -> str | None:
+    """Why results beside these canaries prove nothing; None where all were caught."""
+    told = [
+        f"{one.name!r} must {_expected(one.name).must}, and was seen as {one.observed}"
+        for one in canaries
+        if not one.caught
+    ]
+    return f"canaries were not caught, so no verdict of this run means anything: {'; '.join(told)}" if told else None
+
+
+def _expected(sabotage: str) -> Expected:
     return next(canary for canary in CANARIES if canary.sabotage == sabotage)

@@ -44,6 +44,8 @@ class Work:
     memory_bytes: int
     """Private memory that the child may take."""
     canary: str | None = None
+    sleeps: bool = False
+    """It takes no core: its child is one more than there may be at a time, and disturbs no other's figures."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Pool:
             while self._queue or self._children:
                 if time.monotonic() >= until:
                     self._queue.clear()
-                while self._queue and len(self._children) < self._jobs:
+                while self._queue and len(self._awake()) < self._jobs:
                     self._start(self._queue.popleft())
                     self._tell_who_runs()
                 yield from self._next_events()
@@ -136,8 +138,8 @@ class Pool:
         deadline = time.monotonic() + work.timeout_seconds
         child = _Child(work, pid, os.pidfd_open(pid), read, scratch, log, deadline, kills_before)
         self._children.append(child)
-        if len(self._children) > 1:
-            for one in self._children:
+        if len(awake := self._awake()) > 1:
+            for one in awake:
                 one.contended = True
         for descriptor in (child.pidfd, child.pipe):
             self._selector.register(descriptor, selectors.EVENT_READ, child)
@@ -249,8 +251,11 @@ class Pool:
         if rest:
             self._queue.appendleft(replace(child.work, apis=rest))
 
+    def _awake(self) -> list[_Child]:
+        return [child for child in self._children if not child.work.sleeps]
+
     def _tell_who_runs(self) -> None:
-        self._watch(tuple(child.work.planned.model_type for child in self._children))
+        self._watch(tuple(one.work.planned.model_type for one in self._children if one.work.canary is None))
 
     def _forget(self, child: _Child) -> None:
         for descriptor in (child.pidfd, child.pipe):

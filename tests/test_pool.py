@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -227,3 +228,16 @@ def test_a_child_that_is_no_group_yet_is_killed_all_the_same(monkeypatch: pytest
     [ended] = run(lambda _work, _scratch, _send: time.sleep(60), work(timeout=0.2))
     assert ended.death == "timeout"
     assert time.monotonic() - started < 10
+
+
+def test_a_child_that_sleeps_takes_no_other_childs_place_and_disturbs_no_figures() -> None:
+    def perform(item: Work, _scratch: Path, send: Send) -> None:
+        if item.sleeps:
+            time.sleep(60)
+        time.sleep(0.2)
+        send(cell(), True)
+
+    sleeper = replace(work(timeout=1.0), sleeps=True)
+    first, second, last = run(perform, sleeper, work(), work())
+    assert (first.death, second.death, last.death) == (None, None, "timeout")
+    assert not any(one.contended for one in (first, second, last))

@@ -15,9 +15,9 @@ from harness.configuration import load_configuration
 from harness.errors import UsageError
 from harness.plan import make_plan
 from harness.records import Cell, Environment, Proof, Way
-from harness.run import _Run
 from harness.search import by_file, cells_below, show, without_ways
 from harness.selection import Selection
+from harness.shard_run import ShardRun
 from harness.ways import differences, lost, merged, way_of, ways_of, write_ways
 
 DIRECT = Way(task="fill-mask", model_class="BertForMaskedLM", style="constant", source="signature")
@@ -138,7 +138,7 @@ def test_a_transformers_that_has_other_types_than_its_stacks_file_is_told_when_t
 
     def environment(*registry: str) -> Environment:
         shard = plan.shards[0].model_copy(update={"registry": registry})
-        run = _Run(plan, shard, plan.backends[shard.backend], 1, tmp_path)
+        run = ShardRun(plan, shard, plan.backends[shard.backend], 1, tmp_path)
         return run._with_registry(miniatures.environment())
 
     found = environment("bert", "van")

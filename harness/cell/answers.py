@@ -7,11 +7,10 @@ what it made of those numbers is right too.
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from harness.cell import versions
 from harness.cell.outputs import SEED, MismatchError
 from harness.cell.recording import Recording
+from harness.cell.seeding import seed
 
 LARGEST_DIFFERENCE = 1e-5
 """Of a probability: the pipelines take their softmax in numpy, some in float64."""
@@ -100,7 +99,7 @@ def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
 
 def _of_reference(pipe: Any, _direct: Recording, _answer: Any) -> Answer:
     """The whole pipeline in memory, from which this one was saved, asked the same: all its models take part."""
-    torch.manual_seed(SEED)
+    seed(SEED)
     return _told(pipe.reference(**pipe.example.fresh()))
 
 

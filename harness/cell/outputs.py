@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.cell.seeding import seed
 from harness.cell.task_table import Task
 
 Outputs = dict[str, torch.Tensor]
@@ -24,7 +25,7 @@ def call(model: Any, inputs: Mapping[str, Any], method: str | None = None) -> Ou
     Some types draw random numbers as they compute (masks, noise, dropped tokens): every call draws the same.
     """
     with torch.no_grad():
-        torch.manual_seed(SEED)
+        seed(SEED)
         return flatten(getattr(model, method)(**inputs) if method else model(**inputs))
 
 
@@ -36,7 +37,7 @@ def generate(model: Any, values: Mapping[str, Any], count: int = NEW_TOKENS, *, 
 
     Greedy says nothing of what stands before the tokens: some types draw random numbers to encode a sound.
     """
-    torch.manual_seed(SEED)
+    seed(SEED)
     asked = dict(values) if cache else {**values, "use_cache": False}
     said = model.generate(**asked, max_new_tokens=count, min_new_tokens=count, do_sample=False)
     tokens: torch.Tensor = getattr(said, "sequences", said)  # some types always tell more than the tokens

@@ -19,6 +19,7 @@ from harness.cell.executors import Loaded, executor_for
 from harness.cell.outputs import MismatchError, Outputs
 from harness.cell.recording import recorded
 from harness.cell.sabotage import Sabotage
+from harness.cell.seeding import seed
 from harness.cell.source import Source
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.processors import Processors
@@ -122,7 +123,7 @@ def equal(one: Any, other: Any, tolerance: float = 0.0) -> bool:
 
 def _called(pipe: Any, call: Call, modality: str | None = None) -> Any:
     """One call of the pipeline; whatever draws random numbers in it draws the same ones every time."""
-    torch.manual_seed(outputs.SEED)
+    seed(outputs.SEED)
     arguments = call.fresh(modality)
     by_place = [arguments.pop(call.by_place)] if call.by_place else []
     return pipe(*by_place, **arguments)

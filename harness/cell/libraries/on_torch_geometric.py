@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch_geometric.nn.model_hub import PyGModelHubMixin
 
 from harness.cell.libraries import class_of, ready
+from harness.cell.seeding import seed
 from harness.cell.synthesis.checkpoint import SEED, Checkpoint
 from harness.cell.synthesis.processors import Processors
 from harness.records import Elsewhere
@@ -21,7 +21,7 @@ class Library:
         """A network of the class with the mixin, as the mixin's documentation says that its users write one."""
         component = elsewhere.components[elsewhere.model]
         own = _with_mixin(class_of(component))
-        torch.manual_seed(SEED)
+        seed(SEED)
         model = ready(own(**_NAMES, model_kwargs=component.config))
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(str(folder))

@@ -7,6 +7,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from harness.cell import outputs
+from harness.cell.seeding import seed
 
 
 class Traced(torch.nn.Module):  # type: ignore[misc] # torch is not installed where types are checked
@@ -39,7 +40,7 @@ class Traced(torch.nn.Module):  # type: ignore[misc] # torch is not installed wh
 
     def called(self, values: Mapping[str, Any]) -> Any:
         """The model's output as it is, eagerly; ``names`` and ``dtypes`` are known from then on."""
-        torch.manual_seed(outputs.SEED)
+        seed(outputs.SEED)
         result = self._asked(dict(values))
         found = outputs.flatten(result)
         self.names, self.dtypes = tuple(found), tuple(one.dtype for one in found.values())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 
+from harness.cell.seeding import seed
 from harness.cell.synthesis.config import tiny_config
 from harness.cell.synthesis.tokenizer import Made
 from harness.cell.synthesis.weights import spread
@@ -84,7 +85,7 @@ def synthesise(
 
 def save(config: Any, loader: Any, recipe: Recipe | None, folder: Path, most: int | None) -> Checkpoint:
     """Build a model of the config with seeded weights, and save it; ``TooLargeError`` over ``most`` parameters."""
-    torch.manual_seed(SEED)
+    seed(SEED)
     with _parameter_cap(most):
         model = build(loader, config)
     spread(model, SEED)
