@@ -90,3 +90,12 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed for memory in our control group (cgroup v2, then v1); 0 where unknown."""
+    for name, key in (("memory.events", "oom_kill"), ("memory/memory.oom_control", "oom_kill")):
+        with contextlib.suppress(OSError, ValueError):
+            lines = (Path("/sys/fs/cgroup") / name).read_text(encoding="ascii").splitlines()
+            return sum(int(line.split()[1]) for line in lines if line.split()[0] == key)
+    return 0

@@ -22,6 +22,7 @@ from typing import Literal
 
 import psutil
 
+from harness.environment import oom_kills
 from harness.records import Api, Cell, PlannedType
 
 MEMORY_LOOK_SECONDS = 0.5
@@ -69,7 +70,8 @@ class _Child:
     work: Work
     pid: int
     pidfd: int
-    pipe: int
+    pipe: int | None
+    """None: the child has closed its end."""
     scratch: Path
     log: Path
     deadline: float
@@ -128,7 +130,7 @@ class Pool:
         scratch = Path(tempfile.mkdtemp(prefix="cell-"))
         log = scratch / "log"
         read, write = os.pipe()
-        kills_before = _oom_kills()
+        kills_before = oom_kills()
         pid = os.fork()
         if pid == 0:
             os.close(read)
@@ -141,7 +143,7 @@ class Pool:
         if len(awake := self._awake()) > 1:
             for one in awake:
                 one.contended = True
-        for descriptor in (child.pidfd, child.pipe):
+        for descriptor in (child.pidfd, read):
             self._selector.register(descriptor, selectors.EVENT_READ, child)
 
     def _be_the_child(self, work: Work, scratch: Path, log: Path, pipe: int) -> None:
@@ -196,12 +198,13 @@ class Pool:
 
     def _listen(self, child: _Child) -> Iterator[Ended]:
         """Read what the child has said: drafts are kept, final cells are handed on."""
-        while True:
+        while child.pipe is not None:
             try:
                 heard = os.read(child.pipe, 1 << 16)
             except BlockingIOError:
                 break
             if not heard:
+                self._hang_up(child)
                 break
             child.buffer += heard
         *lines, child.buffer = child.buffer.split(b"\n")
@@ -242,7 +245,7 @@ class Pool:
         death: Death = "exit" if status.si_code == os.CLD_EXITED else "signal"
         if child.killed is not None:
             death = child.killed
-        elif status.si_status == signal.SIGKILL and _oom_kills() > child.kills_before:
+        elif status.si_status == signal.SIGKILL and oom_kills() > child.kills_before:
             death = "kernel memory"
         cell = child.draft or self._blank(child.work, left[0])
         seconds = time.monotonic() - child.began
@@ -257,10 +260,17 @@ class Pool:
     def _tell_who_runs(self) -> None:
         self._watch(tuple(one.work.planned.model_type for one in self._children if one.work.canary is None))
 
+    def _hang_up(self, child: _Child) -> None:
+        """Listen no more: an end that is closed always has something to read, and would keep the parent awake."""
+        if child.pipe is not None:
+            self._selector.unregister(child.pipe)
+            os.close(child.pipe)
+            child.pipe = None
+
     def _forget(self, child: _Child) -> None:
-        for descriptor in (child.pidfd, child.pipe):
-            self._selector.unregister(descriptor)
-            os.close(descriptor)
+        self._hang_up(child)
+        self._selector.unregister(child.pidfd)
+        os.close(child.pidfd)
         self._children.remove(child)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)  # whatever it started
@@ -281,15 +291,6 @@ def _holds_more(pid: int, limit: int) -> bool:
         return process.memory_info().rss > limit and process.memory_full_info().uss > limit
     except psutil.Error:  # it has just died
         return False
-
-
-def _oom_kills() -> int:
-    """How often the kernel has killed for memory in our control group (cgroup v2, then v1); 0 where unknown."""
-    for name, key in (("memory.events", "oom_kill"), ("memory/memory.oom_control", "oom_kill")):
-        with contextlib.suppress(OSError, ValueError):
-            lines = (Path("/sys/fs/cgroup") / name).read_text(encoding="ascii").splitlines()
-            return sum(int(line.split()[1]) for line in lines if line.split()[0] == key)
-    return 0
 
 
 def _tail(log: Path) -> str:

@@ -281,7 +281,8 @@ class ShardRun:
             void=void,
             seconds=time.monotonic() - self.started,
             parent_import_seconds=import_seconds,
-            peak_memory_bytes=peak_memory(),
+            # Without a container the control group is the whole machine, or whatever else runs in it.
+            peak_memory_bytes=peak_memory() if self.environment.engine == "docker" else None,
         )
 
 

@@ -241,3 +241,16 @@ def test_a_child_that_sleeps_takes_no_other_childs_place_and_disturbs_no_figures
     first, second, last = run(perform, sleeper, work(), work())
     assert (first.death, second.death, last.death) == (None, None, "timeout")
     assert not any(one.contended for one in (first, second, last))
+
+
+def test_the_parent_sleeps_while_a_child_that_has_said_all_takes_its_time_to_die() -> None:
+    def perform(_work: Work, _scratch: Path, send: Send) -> None:
+        send(cell(), True)
+        os.closerange(3, 256)  # its end of the pipe too
+        time.sleep(0.5)
+        os._exit(0)
+
+    before = time.process_time()
+    [ended] = run(perform, work())
+    assert ended.death is None
+    assert time.process_time() - before < 0.2
