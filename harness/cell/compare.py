@@ -68,6 +68,18 @@ def within(found: tuple[OutputDifference, ...], tolerance: float, reference: str
         raise MismatchError(msg)
 
 
+def check_generated(expected: torch.Tensor, found: torch.Tensor, tolerance: float, reference: str) -> None:
+    """``MismatchError`` where what ``generate`` gave is not the reference's.
+
+    Tokens must be the same; some types give a sound, whose numbers may differ as any output's.
+    """
+    if expected.is_floating_point():
+        within(differences({"generated": expected}, {"generated": found}), tolerance, reference)
+    elif not torch.equal(expected, found.cpu()):
+        msg = f"greedy tokens {found.tolist()[0]} differ from those of {reference}: {expected.tolist()[0]}"
+        raise MismatchError(msg)
+
+
 def effect(before: Outputs, after: Outputs, names: Iterable[str]) -> float:
     """How much another input changed that of the named outputs which it changed most, relative to max|output|.
 

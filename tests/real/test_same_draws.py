@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from harness.cell.executors.same_draws import SameDraws
+from harness.cell.executors.same_draws import SameDraws, _draws
 
 pytestmark = pytest.mark.models
 
@@ -54,3 +54,12 @@ def test_draws_on_another_device_are_left_alone(make: Callable[[], object]) -> N
     torch.manual_seed(5)
     with SameDraws(torch.device("cuda")):
         make()
+
+
+def test_attention_without_dropout_draws_nothing_and_stays_on_its_device() -> None:
+    query = torch.rand(1, 2, 4, 16)
+    attention = torch.ops.aten._scaled_dot_product_efficient_attention.default  # the CPU has no such kernel
+    assert not _draws(attention, (query, query, query, None, False), {})
+    assert not _draws(attention, (query, query, query, None, False, 0.0), {"scale": None})
+    assert _draws(attention, (query, query, query, None, False, 0.1), {})
+    assert _draws(torch.ops.aten.rand.default, ([2],), {})

@@ -8,6 +8,7 @@ table below.
 
 import importlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -47,6 +48,9 @@ class Loaded(Protocol):
 
     def generate(self, values: Mapping[str, Any], tokens: int = NEW_TOKENS) -> torch.Tensor:
         """That many greedy tokens after each prompt."""
+
+    def same_draws(self) -> AbstractContextManager[None] | None:
+        """Where the call before drew random numbers on the device: a block in which it draws the reference's."""
 
     def synchronise(self) -> None:
         """Wait until the device has done all that it was asked to do."""

@@ -15,7 +15,7 @@ from harness.cell.executors.on_torch import as_user_says, check_keys, load_with_
 from harness.cell.openvino import outside, runtime
 from harness.cell.openvino.attempts import Failed, failed, verdict
 from harness.cell.openvino.caching import same_without_cache, without_cache
-from harness.cell.openvino.checks import check_alternatives, check_tokens, try_other_shapes
+from harness.cell.openvino.checks import check_alternatives, try_other_shapes
 from harness.cell.openvino.loaded import Loaded
 from harness.cell.openvino.optimum_route import NotExportedError, class_for
 from harness.cell.openvino.repairs import Repair, mended_attribute, next_repair, repaired
@@ -104,7 +104,7 @@ class Executor:
             if task.generates:
                 prompts = inputs.generation_values(checkpoint.model)
                 expected = outputs.generate(checkpoint.model, prompts, cache=loaded.caches)
-                check_tokens(expected, loaded.generate(prompts))
+                compare.check_generated(expected, loaded.generate(prompts), tolerance, "the reference")
 
         loaded = self._first_that_passes(draft, checkpoint, model, method, check)
         loaded.eager_operations = sum(
@@ -258,7 +258,7 @@ class Executor:
             found = compare.differences(*loaded.comparable(direct.outputs, inside.outputs))
             compare.within(found, tolerance, "the reference")
             if direct.tokens is not None and inside.tokens is not None:
-                check_tokens(direct.tokens, inside.tokens)
+                compare.check_generated(direct.tokens, inside.tokens, tolerance, "the reference")
 
         loaded = self._first_that_passes(draft, checkpoint, pipe.model, None, check)
         if loaded.swap is not None:

@@ -109,14 +109,23 @@ class Loaded:
             return outputs.call(self.model, values, self.method)
         placed = self.place(values)
         found = outputs.call(self.model, placed, self.method)
-        if self.device.type == "cuda" and cuda.has_drawn(self.device):
-            with SameDraws(self.device):
+        if (alike := self.same_draws()) is not None:
+            with alike:
                 found = outputs.call(self.model, placed, self.method)
         return found
 
     def generate(self, values: Mapping[str, Any], tokens: int = outputs.NEW_TOKENS) -> torch.Tensor:
-        """The model's own ``generate``."""
-        return outputs.generate(self.model, self.place(values), tokens)
+        """The model's own ``generate``, its random numbers drawn as those of ``call``."""
+        placed = self.place(values)
+        found = outputs.generate(self.model, placed, tokens)
+        if not isinstance(values, Placed) and (alike := self.same_draws()) is not None:
+            with alike:
+                found = outputs.generate(self.model, placed, tokens)
+        return found
+
+    def same_draws(self) -> SameDraws | None:
+        """After a call that drew on the GPU: the block in which it draws on the CPU."""
+        return SameDraws(self.device) if self.device.type == "cuda" and cuda.has_drawn(self.device) else None
 
     def synchronise(self) -> None:
         """Wait for the device's queue."""

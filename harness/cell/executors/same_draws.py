@@ -26,7 +26,7 @@ class SameDraws(TorchDispatchMode):  # type: ignore[misc] # its base is not inst
         self, func: Any, _types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         named = dict(kwargs or {})
-        if torch.Tag.nondeterministic_seeded not in func.tags or not self._on_device(args, named):
+        if not _draws(func, args, named) or not self._on_device(args, named):
             return func(*args, **named)
         if named.get("device") is not None:
             named["device"] = CPU
@@ -45,6 +45,16 @@ class SameDraws(TorchDispatchMode):  # type: ignore[misc] # its base is not inst
 
     def _back(self, value: Any) -> Any:
         return value.to(self.device) if isinstance(value, torch.Tensor) else value
+
+
+def _draws(func: Any, args: Sequence[Any], named: Mapping[str, Any]) -> bool:
+    """Whether it draws: attention does for its dropout only, and has kernels that the CPU lacks."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    for index, one in enumerate(func._schema.arguments):  # noqa: SLF001 -- as below
+        if one.name == "dropout_p":
+            return bool(args[index] if index < len(args) else named.get(one.name, one.default_value))
+    return True
 
 
 def _written(func: Any, args: Sequence[Any], named: Mapping[str, Any]) -> Any:

@@ -1,12 +1,9 @@
 """What a route must hold up to besides the reference's numbers: other values, other shapes, greedy tokens."""
 
-import torch
-
 from harness.cell import compare, outputs
 from harness.cell.draft import Draft
 from harness.cell.openvino.loaded import Loaded
 from harness.cell.openvino.shapes import other_shapes
-from harness.cell.outputs import MismatchError
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.inputs import Inputs
 
@@ -46,10 +43,3 @@ def try_other_shapes(loaded: Loaded, checkpoint: Checkpoint, inputs: Inputs, tol
     draft.compared(other_shapes=distances)
     if loaded.swap is not None and loaded.swap.fixed:
         draft.compared(fixed_shape=f"each shape takes a conversion of its own: {loaded.swap.fixed}")
-
-
-def check_tokens(expected: torch.Tensor, tokens: torch.Tensor) -> None:
-    """``MismatchError`` where greedy tokens are not the reference's."""
-    if not torch.equal(expected, tokens):
-        msg = f"greedy tokens {tokens.tolist()[0]} differ from the reference's {expected.tolist()[0]}"
-        raise MismatchError(msg)

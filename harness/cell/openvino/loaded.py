@@ -92,6 +92,9 @@ class Loaded:
         """The model's own ``generate``: with a cache in optimum-intel's classes, else without."""
         return outputs.generate(self.model, values, tokens, cache=self.caches)
 
+    def same_draws(self) -> None:
+        """OpenVINO is given nothing that draws."""
+
     def synchronise(self) -> None:
         """Inferences are waited for."""
 

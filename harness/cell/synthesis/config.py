@@ -47,6 +47,9 @@ _COUNTS: _Sizes = (
     (r"max_(position_embeddings|seq_len|sequence_length)|n_positions|n_ctx|max_target_positions", POSITIONS),
 )
 _WIDTHS: _Sizes = (
+    # Positions are chosen by sums of ReLUs over these heads. Few of them are all zero often, and which of two equal
+    # positions is chosen is each device's own affair.
+    (r"index(er)?_(n|num)_heads", 32),
     (r"num_(key_value|kv)_heads|n_kv_heads|.*_num_key_value_heads|num_key_value_groups", KV_HEADS),
     (r"head_dim|d_kv|.*_head_dim|attention_head_size|rotary_dim|head_size|.*_head_size|d_head", HEAD_DIM),
     (r"(num_)?(.*_)?(attention_)?heads|n_heads?|num_attention_heads|n_head", HEADS),
