@@ -146,12 +146,14 @@ class Recipe(Record):
     generation_config: dict[str, JsonValue] = {}
     full: dict[str, JsonValue] = {}
     """Config values by dotted path at full scale, where the default config makes no model that runs."""
+    no_pipeline: str = ""
+    """Why no pipeline of transformers feeds a model of this type what it reads, where none does."""
     inputs_from: InputSource | None = None
     """Absent: the first source that makes inputs that the model takes."""
     sizes: dict[str, int] = {}
     """Sizes of the inputs where they do not follow from the config: ``sequence_length``, ``image_size`` …"""
-    inputs: dict[str, Tensor | Literal["leave out"]] = {}
-    """Arguments of ``forward`` that are not as the signature suggests."""
+    inputs: dict[str, Tensor | tuple[Tensor, ...] | Literal["leave out"]] = {}
+    """Arguments of ``forward`` that are not as the signature suggests; several tensors make a list of them."""
     call: dict[str, Tensor] = {}
     """Arguments of the pipeline's call that this type needs besides, by dotted path: ``forward_params.tgt_lang``."""
     processor: dict[str, JsonValue] = {}

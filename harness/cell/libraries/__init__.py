@@ -20,10 +20,10 @@ from harness.cell.synthesis.inputs import Inputs
 from harness.cell.synthesis.ladder import Prepared
 from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.weights import spread
-from harness.cell.synthesis.written import drawn
+from harness.cell.synthesis.written import draw_all
 from harness.cell.task_table import Task
 from harness.cell.tasks import NoSuchTaskError
-from harness.records import Component, Elsewhere, LibraryName, PlannedType, Recipe, Scale, Tensor
+from harness.records import Component, Elsewhere, LibraryName, PlannedType, Recipe, Scale
 
 _MODULES: Mapping[LibraryName, str] = {"diffusers": "on_diffusers", "torch-geometric": "on_torch_geometric"}
 
@@ -109,10 +109,9 @@ def _library(elsewhere: Elsewhere) -> Library:
 
 def written_inputs(recipe: Recipe) -> Inputs:
     """The recipe's inputs, and a second value of each that must change the output."""
-    specs = {name: spec for name, spec in recipe.inputs.items() if isinstance(spec, Tensor)}
+    specs = {name: spec for name, spec in recipe.inputs.items() if spec != "leave out"}
     first, second = (torch.Generator().manual_seed(seed) for seed in (3, 4))
-    values = {name: drawn(spec, first) for name, spec in specs.items()}
-    others = {name: drawn(spec, second, another=True) for name, spec in specs.items() if spec.has_alternative}
+    values, others = draw_all(specs, first, second)
     return Inputs(values, {name: {name: value} for name, value in others.items()})
 
 

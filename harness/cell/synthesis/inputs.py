@@ -20,7 +20,7 @@ from harness.cell.synthesis.ask_processor import ask_processor
 from harness.cell.synthesis.patches import as_patches
 from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.written import draw_all
-from harness.records import InputSource, Recipe, Tensor
+from harness.records import InputSource, Recipe
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _complete(
             for modality, changed in alternatives.items()
         }
         values.pop(name, None)
-    written = {name: spec for name, spec in specs.items() if isinstance(spec, Tensor)}
+    written = {name: spec for name, spec in specs.items() if spec != "leave out"}
     given, others = draw_all(written, first.generator, second.generator)
     values |= given
     alternatives |= {name: {name: other} for name, other in others.items()}

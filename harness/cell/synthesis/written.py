@@ -21,21 +21,26 @@ def drawn(spec: Tensor, generator: torch.Generator, *, another: bool = False) ->
 
 
 def draw_all(
-    specs: Mapping[str, Tensor], first: torch.Generator, second: torch.Generator
+    specs: Mapping[str, Tensor | tuple[Tensor, ...]], first: torch.Generator, second: torch.Generator
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All that is written down, by argument, and a second value of each argument that another must change.
 
-    A dotted path leads into an argument that is a table.
+    A dotted path leads into an argument that is a table; an argument of several tensors is a list, of which another
+    has another of each that has one.
     """
     given: dict[str, Any] = {}
     others: dict[str, Any] = {}
     changing = set()
     for name, spec in specs.items():
         path = name.split(".")
-        value = other = drawn(spec, first)
-        if spec.has_alternative:
-            other = drawn(spec, second, another=True)
+        listed = spec if isinstance(spec, tuple) else (spec,)
+        value = [drawn(one, first) for one in listed]
+        other = [
+            drawn(one, second, another=True) if one.has_alternative else same
+            for one, same in zip(listed, value, strict=True)
+        ]
+        if any(one.has_alternative for one in listed):
             changing.add(path[0])
-        set_value(given, path, value)
-        set_value(others, path, other)
+        set_value(given, path, value if isinstance(spec, tuple) else value[0])
+        set_value(others, path, other if isinstance(spec, tuple) else other[0])
     return given, {name: value for name, value in others.items() if name in changing}
