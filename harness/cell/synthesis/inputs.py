@@ -72,6 +72,8 @@ def make_inputs(
 ) -> Inputs:
     """Inputs for ``model``, equal on every call. ``processors`` are needed where they are to make them."""
     accepted = inspect.signature(getattr(model, (recipe and recipe.method) or "forward")).parameters
+    if recipe and "batch" in recipe.sizes:
+        amounts = replace(amounts, batch=recipe.sizes["batch"])
     if source == "signature" or processors is None:
         return _complete(model, accepted, recipe, amounts, *_from_signature(model, accepted, recipe, amounts))
     calls = ask_processor(processors, accepted, recipe, amounts, apart=source == "apart")
