@@ -48,24 +48,35 @@ def task_for(model_type: str, recipe: Recipe | None, way: Way | None = None) -> 
 
 
 def pipeline_task_for(model_type: str, recipe: Recipe | None, way: Way | None = None) -> Task:
-    """The task of ``pipeline()``: the direct call's if it has one, else that of the first head that has one."""
+    """The task of ``pipeline()``: the direct call's if it has one, else that of the first head that has one.
+
+    ``NoSuchTaskError`` where there is none, or the recipe says of each that its pipeline cannot feed the type.
+    """
     check_known(model_type)
     wanted = recipe.pipeline_task if recipe else None
     its_own = recipe is not None and (recipe.task or recipe.model_class)
-    if way and way.task in SUPPORTED_TASKS and not its_own and wanted in (None, way.task):
+    unfed = recipe.no_pipeline if recipe else {}
+    pipelines = SUPPORTED_TASKS.keys() - unfed.keys()
+    if way and way.task in pipelines and not its_own and wanted in (None, way.task):
         task = _found_before(model_type, way)
         if task is not None:
             return task
+    found: list[Task] = []
     if wanted is None:
-        task = task_for(model_type, recipe)
-        if task.name in SUPPORTED_TASKS:
+        found.append(task := task_for(model_type, recipe))
+        if task.name in pipelines:
             return task
-    for one in TASKS:
-        if _chosen(one, wanted) and one.name in SUPPORTED_TASKS and has_head(model_type, one, named=wanted is not None):
+    heads = [one for one in TASKS if _chosen(one, wanted) and has_head(model_type, one, named=wanted is not None)]
+    for one in heads:
+        if one.name in pipelines:
             return one
+    if reasons := [unfed[one.name] for one in (*found, *heads) if one.name in unfed]:
+        raise NoSuchTaskError("; ".join(dict.fromkeys(reasons)))
     if wanted is None:
-        heads = dict.fromkeys(task.name for task in TASKS if has_head(model_type, task) and not task.by_name_only)
-        return _own_pipeline_task(model_type, recipe, heads)
+        own = _own_pipeline_task(model_type, recipe, dict.fromkeys(one.name for one in heads))
+        if own.name in unfed:
+            raise NoSuchTaskError(unfed[own.name])
+        return own
     raise _no_such_task(model_type, wanted)
 
 

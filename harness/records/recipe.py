@@ -146,8 +146,8 @@ class Recipe(Record):
     generation_config: dict[str, JsonValue] = {}
     full: dict[str, JsonValue] = {}
     """Config values by dotted path at full scale, where the default config makes no model that runs."""
-    no_pipeline: str = ""
-    """Why no pipeline of transformers feeds a model of this type what it reads, where none does."""
+    no_pipeline: dict[str, str] = {}
+    """Tasks whose pipelines cannot feed a model of this type what it reads, each with the reason."""
     inputs_from: InputSource | None = None
     """Absent: the first source that makes inputs that the model takes."""
     sizes: dict[str, int] = {}

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.cell.synthesis.config import tiny_config
 from harness.cell.synthesis.ladder import prepare
 from harness.cell.synthesis.tokenizer import make_tokenizer
-from harness.cell.tasks import task_for
+from harness.cell.synthesis.written import draw_all
+from harness.cell.tasks import NoSuchTaskError, pipeline_task_for, task_for
 from harness.records import PlannedType, Recipe, Tensor
 
 pytestmark = pytest.mark.models
@@ -54,3 +56,17 @@ def test_a_second_written_value_is_an_alternative(tmp_path: Path) -> None:
     planned = PlannedType(model_type="bert", domain="text", recipe=recipe, expected_seconds=1)
     inputs = prepare(planned, task_for("bert", recipe), tmp_path).inputs
     assert inputs.with_alternative("input_ids")["input_ids"].tolist() == [[8, 9, 10]]
+
+
+def test_another_list_of_tensors_has_another_of_each_that_has_one() -> None:
+    listed = (Tensor(shape=(2, 3)), Tensor(values=[1, 2]))
+    given, others = draw_all({"maps": listed}, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
+    assert [one.tolist() for one in given["maps"][1:]] == [one.tolist() for one in others["maps"][1:]] == [[1, 2]]
+    assert given["maps"][0].shape == others["maps"][0].shape == (2, 3)
+    assert not torch.equal(given["maps"][0], others["maps"][0])
+
+
+def test_a_task_whose_pipeline_cannot_feed_the_type_is_passed_over_and_without_another_told() -> None:
+    assert pipeline_task_for("bert", Recipe(reason="r", no_pipeline={"fill-mask": "why"})).name == "text-generation"
+    with pytest.raises(NoSuchTaskError, match="it reads pictures besides"):
+        pipeline_task_for("lxmert", Recipe(reason="r", no_pipeline={"feature-extraction": "it reads pictures besides"}))
