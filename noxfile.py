@@ -41,7 +41,8 @@ def install(session: nox.Session, *names: str) -> None:
         return
     marker.unlink(missing_ok=True)
     session.install(*(word for file in files for word in ("--requirement", str(file))))
-    marker.write_text(digest)
+    if not session._runner.global_config.no_install:  # noqa: SLF001 -- `nox -R`, which has installed nothing
+        marker.write_text(digest)
 
 
 def verb(session: nox.Session, name: str, *words: str) -> None:
