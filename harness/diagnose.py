@@ -140,7 +140,7 @@ def _dying_frame(log: str) -> str | None:
 # What a frame's file belongs to, told by the last of these folders in its path.
 _MODEL_CODE: Final = ("transformers", "transformers_modules", "optimum", "timm", "diffusers", "peft", "openvino")
 _MACHINERY: Final = re.compile(
-    r"/(torch|importlib|_pytest|pluggy|concurrent|multiprocessing)/|^<|/lib/python3[^/]*/(?!site-packages/|dist-packages/)"
+    r"(site|dist)-packages/(torch|_pytest|pluggy)/|^<|/lib/python3[^/]*/(?!site-packages/|dist-packages/)"
 )
 # In transformers: wrappers that every call goes through and that say nothing of the model.
 _WRAPPERS: Final = re.compile(r"/transformers/utils/|/transformers/(integrations/)?hub")

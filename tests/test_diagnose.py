@@ -104,6 +104,7 @@ def test_what_was_suppressed_is_no_cause() -> None:
 # --- frames -------------------------------------------------------------------------------------------
 
 MODEL = f"{SITE}/transformers/models/bert/modeling_bert.py"
+NAMED_TORCH = f"/opt/torch{MODEL}"  # an environment in a folder with a library's name
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ MODEL = f"{SITE}/transformers/models/bert/modeling_bert.py"
         (("/app/harness/cell/load.py", MODEL, f"{SITE}/torch/nn/modules/linear.py"), MODEL),
         (("/app/harness/cell/load.py", MODEL, f"{SITE}/transformers/utils/generic.py"), MODEL),
         (("/app/harness/cell/load.py", f"{SITE}/transformers/utils/hub.py"), f"{SITE}/transformers/utils/hub.py"),
+        (("/app/harness/cell/load.py", NAMED_TORCH, f"/opt/torch{SITE}/torch/nn/modules/linear.py"), NAMED_TORCH),
         (("/app/harness/cell/load.py", f"{SITE}/torch/nn/functional.py"), "/app/harness/cell/load.py"),
         ((MODEL, "/app/harness/cell/hooks.py", f"{SITE}/torch/x.py"), "/app/harness/cell/hooks.py"),
         (
