@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness import ROOT
-from harness.catalog import Catalog, load_catalog
+from harness.catalog import Catalog
+from harness.catalog_files import load_catalog
 from harness.documents import counted
 from harness.errors import UsageError
 from harness.evidence import Evidence, load_evidence

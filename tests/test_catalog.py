@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness import ROOT
-from harness.catalog import Catalog, load_catalog
+from harness.catalog import Catalog
+from harness.catalog_files import load_catalog
 from harness.configuration import load_configuration
 from harness.errors import UsageError
 from harness.matrix import load_matrix

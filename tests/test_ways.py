@@ -10,7 +10,8 @@ import pytest
 
 import miniatures
 from harness import ROOT, __main__
-from harness.catalog import Ways, load_catalog
+from harness.catalog import Ways
+from harness.catalog_files import load_catalog
 from harness.configuration import load_configuration
 from harness.errors import UsageError
 from harness.plan import make_plan
