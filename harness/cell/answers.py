@@ -93,8 +93,12 @@ def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
     else:  # a prompt for a decoder, which is given its start token where it lacks it
         prompt, start = asked["decoder_input_ids"], pipe.model.generation_config.decoder_start_token_id
         length = prompt.shape[1] + int(start is not None and int(prompt[0, 0]) != start)
-    new = direct.tokens[0, length:]
-    return [pipe.tokenizer.decode(new, skip_special_tokens=True)]
+    said, prompt = (
+        pipe.tokenizer.decode(ids, skip_special_tokens=True) for ids in (direct.tokens[0], direct.tokens[0, :length])
+    )
+    if said.startswith(prompt):  # as the pipeline takes it: some write a space between words, and none before
+        return [said[len(prompt) :]]
+    return [pipe.tokenizer.decode(direct.tokens[0, length:], skip_special_tokens=True)]
 
 
 def _of_reference(pipe: Any, _direct: Recording, _answer: Any) -> Answer:

@@ -6,6 +6,7 @@ inputs that the pipeline prepared.
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.cell.answers import check_answer
 from harness.cell.digest import tensors_digest
 from harness.cell.draft import Draft
 from harness.cell.executors import Loaded, executor_for
-from harness.cell.outputs import MismatchError, Outputs
+from harness.cell.outputs import MismatchError
 from harness.cell.recording import Recording, recorded
 from harness.cell.sabotage import Sabotage
 from harness.cell.seeding import seed
@@ -89,7 +90,7 @@ def run(draft: Draft, execution: Execution, source: Source, folder: Path, sabota
     direct = _compared(draft, inside, checkpoint, loaded, (tolerance, reference))
     draft.compared(answer_equal=check_answer(task.name, pipe, direct, output, tolerance))
     with alike or contextlib.nullcontext():
-        draft.compared(effects=(effects := _effects(pipe, call, inside.outputs, task)))
+        draft.compared(effects=(effects := _effects(pipe, call, inside, task)))
     compare.all_matter(effects, draft.planned.recipe.unchanged_by if draft.planned.recipe else {})
 
     draft.enter("measure")
@@ -155,7 +156,7 @@ def check_loaded(pipe: Any, loaded: Loaded, checkpoint: Checkpoint, processors: 
             raise MismatchError(msg)
 
 
-def _effects(pipe: Any, call: Call, inside: Outputs, task: Task) -> dict[str, float]:
+def _effects(pipe: Any, call: Call, inside: Recording, task: Task) -> dict[str, float]:
     """By modality: how much a second, different value changed what the model computes inside the pipeline.
 
     The pipeline's own answer would prove less: it echoes its input, and rounds what the model says to words.
@@ -164,7 +165,10 @@ def _effects(pipe: Any, call: Call, inside: Outputs, task: Task) -> dict[str, fl
     for modality in call.alternatives:
         with recorded(pipe.model) as other:
             _called(pipe, call, modality)
-        # Of a type that generates through the forward passes of its parts only, there are its tokens.
-        names = [name for name in outputs.main_outputs(inside, task) if name in inside] or [*inside]
-        effects[modality] = compare.effect(inside, other.outputs, names)
+        # Of a type that generates through the forward passes of its parts only, there are its tokens …
+        names = [name for name in outputs.main_outputs(inside.outputs, task) if name in inside.outputs]
+        effects[modality] = compare.effect(inside.outputs, other.outputs, names or [*inside.outputs])
+        if not names and inside.of_part:  # … and the numbers that they were chosen by.
+            names = [*outputs.main_outputs(inside.of_part, replace(task, outputs={}))]
+            effects[modality] = max(effects[modality], compare.effect(inside.of_part, other.of_part, names))
     return effects

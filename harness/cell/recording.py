@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from harness.cell import outputs
 from harness.cell.outputs import Outputs
@@ -23,6 +24,8 @@ class Recording:
     outputs: Outputs = field(default_factory=dict)
     generate_inputs: dict[str, Any] | None = None
     tokens: torch.Tensor | None = None
+    of_part: Outputs = field(default_factory=dict)
+    """Of the first forward pass of a part that generates: of some types the whole has none of its own."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -67,13 +70,26 @@ def recorded(model: Any) -> Iterator[Recording]:
             recording.outputs = recording.outputs or said
         return result
 
+    def keep_part(_part: Any, _positional: tuple[Any, ...], output: Any) -> None:
+        if not recording.of_part:
+            recording.of_part = {name: one.clone() for name, one in outputs.flatten(output).items()}
+
     if hasattr(model, "generate"):
         model.generate = generate
+    hooks = [part.register_forward_hook(keep_part) for part in _parts_that_generate(model)]
     try:
         with _heard(model, keep):
             yield recording
     finally:
         model.__dict__.pop("generate", None)
+        for hook in hooks:
+            hook.remove()
+
+
+def _parts_that_generate(model: Any) -> list[torch.nn.Module]:
+    """None of a runtime's class that is no torch module."""
+    modules = model.modules() if hasattr(model, "_modules") else ()
+    return [one for one in modules if one is not model and isinstance(one, PreTrainedModel) and one.can_generate()]
 
 
 @contextmanager

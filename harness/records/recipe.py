@@ -14,7 +14,7 @@ class Tensor(Record):
     shape: tuple[int, ...] | None = None
     low: float = 0
     high: float | None = None
-    """Whole numbers from ``low`` up to below ``high``; absent: normally distributed numbers."""
+    """Whole numbers from ``low`` up to below ``high``; absent: normally distributed numbers about ``low``."""
     values: JsonValue = None
     """These very numbers; or a text, which stays one, for methods that take it."""
     another: JsonValue = None

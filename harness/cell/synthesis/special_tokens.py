@@ -22,7 +22,7 @@ _NAMED = r'\b{name}\s*=\s*\(?\s*(?:getattr\(tokenizer, "\w+", )?"([^"\s]+)"'
 _ADDED = r'\b{name}\s*=\s*AddedToken\("([^"\s]+)"'
 """The processor adds the token to its tokenizer itself, and may not expect to find it there as an attribute."""
 _OWN = (
-    r'self\.{name}\s*=\s*(?:"(?P<text>[^"\s]+)"$|AddedToken\("(?P<added>[^"\s]+)"'
+    r'self\.{name}\s*=\s*(?:"(?P<text>[^"\s]+)"(?:\s+#.*)?$|AddedToken\("(?P<added>[^"\s]+)"'
     r"|(?:self\.)?tokenizer\.(?P<other>\w+_token)$|self\.(?P<constant>[A-Z_]+)$)"
 )
 """The processor's own word for a token: a text, another attribute of the tokenizer, or a constant of the class."""

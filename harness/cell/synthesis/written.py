@@ -16,7 +16,7 @@ def drawn(spec: Tensor, generator: torch.Generator, *, another: bool = False) ->
         return torch.tensor(written) if isinstance(written, list) else written
     assert spec.shape is not None  # noqa: S101 -- a spec has the one or the other
     if spec.high is None:
-        return torch.randn(spec.shape, generator=generator)
+        return spec.low + torch.randn(spec.shape, generator=generator)
     return torch.randint(int(spec.low), int(spec.high), spec.shape, generator=generator)
 
 
