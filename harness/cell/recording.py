@@ -70,26 +70,31 @@ def recorded(model: Any) -> Iterator[Recording]:
             recording.outputs = recording.outputs or said
         return result
 
-    def keep_part(_part: Any, _positional: tuple[Any, ...], output: Any) -> None:
-        if not recording.of_part:
-            recording.of_part = {name: one.clone() for name, one in outputs.flatten(output).items()}
-
     if hasattr(model, "generate"):
         model.generate = generate
-    hooks = [part.register_forward_hook(keep_part) for part in _parts_that_generate(model)]
     try:
-        with _heard(model, keep):
+        with _heard(model, keep), _parts_heard(model, recording):
             yield recording
     finally:
         model.__dict__.pop("generate", None)
+
+
+@contextmanager
+def _parts_heard(model: Any, recording: Recording) -> Iterator[None]:
+    """Keep what the first forward pass of a part that generates gives."""
+
+    def keep(_part: Any, _positional: tuple[Any, ...], output: Any) -> None:
+        if not recording.of_part:
+            recording.of_part = {name: one.clone() for name, one in outputs.flatten(output).items()}
+
+    modules = model.modules() if hasattr(model, "_modules") else ()  # a runtime's class may be no torch module
+    parts = [one for one in modules if one is not model and isinstance(one, PreTrainedModel) and one.can_generate()]
+    hooks = [part.register_forward_hook(keep) for part in parts]
+    try:
+        yield
+    finally:
         for hook in hooks:
             hook.remove()
-
-
-def _parts_that_generate(model: Any) -> list[torch.nn.Module]:
-    """None of a runtime's class that is no torch module."""
-    modules = model.modules() if hasattr(model, "_modules") else ()
-    return [one for one in modules if one is not model and isinstance(one, PreTrainedModel) and one.can_generate()]
 
 
 @contextmanager
