@@ -18,7 +18,7 @@ from harness.cell.openvino.caching import same_without_cache, without_cache
 from harness.cell.openvino.checks import check_alternatives, try_other_shapes
 from harness.cell.openvino.loaded import Loaded
 from harness.cell.openvino.optimum_route import NotExportedError, class_for
-from harness.cell.openvino.repairs import Repair, mended_attribute, next_repair, repaired
+from harness.cell.openvino.repairs import DRAWS, Repair, mended_attribute, next_repairs, repaired
 from harness.cell.openvino.routes import CONVERTING, OPTIMUM, Figures, Route, size_of
 from harness.cell.openvino.runtime import Compress, Runtime
 from harness.cell.openvino.swapped import Swap
@@ -161,10 +161,10 @@ class Executor:
                     )
                     failures.append(told)
                     draft.attempts.append(told.attempt)
-                    more = next_repair(error, model, repairs) if route else None
-                    if more is None:
+                    more = next_repairs(error, model, repairs) if route else ()
+                    if not more:
                         break
-                    repairs = (*repairs, more)
+                    repairs += more
                 else:
                     draft.route, draft.repairs = name, (*(one.name for one in repairs), *mended)
                     _KNOWN[key] = Known(tuple(failures), name, repairs, known.needs_cache)
@@ -231,9 +231,11 @@ class Executor:
             draft.enter(stage if stage not in ("load", "export", "compile") else "first inference")
             return run
 
-        if getattr(model, "generation_config", None) is not None:
-            model.generation_config.use_cache = False
-        return Loaded(model, model, route.name, method, figures, swap=Swap(model, convert, method), repairs=repairs)
+        for part in model.modules():
+            if getattr(part, "generation_config", None) is not None:
+                part.generation_config.use_cache = False
+        swap = Swap(model, convert, method, in_parts=route.in_parts, draws_are_inputs=DRAWS in repairs)
+        return Loaded(model, model, route.name, method, figures, swap=swap, repairs=repairs)
 
     def pipeline(self, draft: Draft, checkpoint: Checkpoint, task: Task, processors: Processors) -> tuple[Any, Loaded]:
         """A pipeline with optimum-intel's model in it; else with a converted forward pass in its own model's place."""

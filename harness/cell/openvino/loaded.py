@@ -51,7 +51,9 @@ class Loaded:
     def call(self, values: Mapping[str, Any]) -> Outputs:
         """One forward pass; ``FallbackError`` where OpenVINO ran nothing of it."""
         before = COUNT.inferences
-        found = outputs.call(self.model, values, self.method)
+        # A type without a forward pass generates: with converted ones, as always, without a cache.
+        asked = {**values, "use_cache": False} if self.method == "generate" and not self.caches else values
+        found = outputs.call(self.model, asked, self.method)
         self.check_ran(before)
         return found
 

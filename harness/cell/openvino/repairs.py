@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn import functional
 
+from harness.cell.openvino.runtime import COUNT
+from harness.cell.openvino.scan import closed_scan, has_scan
 from harness.cell.openvino.written_out import WRITTEN_OUT, is_named
+from harness.cell.outputs import MismatchError
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class Repair:
     what: str
     mends: Callable[[BaseException], bool]
     applied: Callable[[Any], contextlib.AbstractContextManager[None]]
-    needs: str = "config"
-    """An attribute that the model must have."""
+    fits: Callable[[Any], bool] = lambda model: hasattr(model, "config")
+    """Whether the model has what it changes."""
 
 
 def _went_through(*files: str) -> Callable[[BaseException], bool]:
@@ -42,6 +46,10 @@ def _went_through(*files: str) -> Callable[[BaseException], bool]:
 
 def _says(*words: str) -> Callable[[BaseException], bool]:
     return lambda error: any(word in str(error) for word in words)
+
+
+def _has(attribute: str) -> Callable[[Any], bool]:
+    return lambda model: hasattr(model, attribute)
 
 
 def _names(operator: str, error: BaseException) -> bool:
@@ -125,16 +133,19 @@ def _eager_attention(model: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _every_expert(_model: Any) -> Iterator[None]:
+def _every_expert(model: Any) -> Iterator[None]:
     """Loops over the experts that some token was sent to run over all of them: those without a token add nothing.
 
-    The loops ask a row of flags, one for each expert, for the places of those that are set.
+    The loops ask a row of flags, one for each expert, for the places of those that are set. Some have one flag more,
+    for tokens that go to none.
     """
+    numbers = {part.num_experts for part in model.modules() if isinstance(getattr(part, "num_experts", None), int)}
     before = torch.Tensor.nonzero
 
     def nonzero(self: torch.Tensor, **named: Any) -> Any:
         if self.dim() == 1 and self.dtype == torch.bool and not named:
-            return torch.arange(int(self.shape[0]), device=self.device)[:, None]
+            count = int(self.shape[0])
+            return torch.arange(count - 1 if count - 1 in numbers else count, device=self.device)[:, None]
         return before(self, **named)
 
     torch.Tensor.nonzero = nonzero
@@ -144,11 +155,63 @@ def _every_expert(_model: Any) -> Iterator[None]:
         torch.Tensor.nonzero = before
 
 
+@contextlib.contextmanager
+def _small_pools(_model: Any) -> Iterator[None]:
+    before = functional.avg_pool2d
+
+    def avg_pool2d(
+        value: torch.Tensor,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        *more: Any,
+        **named: Any,
+    ) -> torch.Tensor:
+        # PyTorch leaves out of a window what lies beyond the image, where it rounds up the number of windows.
+        sides = [int(one) for one in value.shape[-2:]]
+        kernel = [kernel_size] * 2 if isinstance(kernel_size, int) else list(kernel_size)
+        if ceil_mode and not padding and all(one >= side for one, side in zip(kernel, sides, strict=True)):
+            return value.mean(dim=(-2, -1), keepdim=True)
+        return before(value, kernel_size, stride, padding, ceil_mode, *more, **named)
+
+    functional.avg_pool2d = avg_pool2d
+    try:
+        yield
+    finally:
+        functional.avg_pool2d = before
+
+
 def _can_batch_experts(error: BaseException) -> bool:
     return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "histc", "one_hot", "nonzero")(error)
 
 
+DRAWS = Repair(
+    "random numbers as inputs",
+    "random numbers drawn by PyTorch and given to the model, in place of OpenVINO's own, which are others",
+    lambda error: bool(COUNT.draws) and (isinstance(error, MismatchError) or "rand" in str(error)),
+    lambda _model: contextlib.nullcontext(),
+)
+
+_OPERATORS = tuple(
+    Repair(
+        f"{one.operator.removeprefix('aten::').strip('_')} written out",
+        f"{one.operator} in operators that OpenVINO's converters know",
+        functools.partial(_names, one.operator),
+        one.applied,
+    )
+    for one in WRITTEN_OUT
+)
+
 REPAIRS: tuple[Repair, ...] = (
+    Repair(
+        "closed scan",
+        "a state space model's recurrence in one expression, in place of a loop that is bound to one length",
+        lambda _error: True,
+        closed_scan,
+        has_scan,
+    ),
+    DRAWS,
     Repair(
         "traceable masks",
         "attention masks made by broadcasting, in full, in place of transformers' own way, which tracers cannot follow",
@@ -160,7 +223,7 @@ REPAIRS: tuple[Repair, ...] = (
         "experts computed by batched matrix products, which converters know, in place of grouped ones",
         _can_batch_experts,
         _batched_experts,
-        "set_experts_implementation",
+        _has("set_experts_implementation"),
     ),
     Repair(
         "every expert",
@@ -173,17 +236,15 @@ REPAIRS: tuple[Repair, ...] = (
         "attention written out in matrix products in place of PyTorch's fused function",
         _says("scaled_dot_product_attention", "ScaledDotProductAttention"),
         _eager_attention,
-        "set_attn_implementation",
+        _has("set_attn_implementation"),
     ),
-    *(
-        Repair(
-            f"{one.operator.removeprefix('aten::')} written out",
-            f"{one.operator} in operators that OpenVINO's converters know",
-            functools.partial(_names, one.operator),
-            one.applied,
-        )
-        for one in WRITTEN_OUT
+    Repair(
+        "pools no larger than images",
+        "pooling windows that are larger than what they pool, which OpenVINO refuses, made as large as that",
+        _says("AvgPool node"),
+        _small_pools,
     ),
+    *_OPERATORS,
 )
 
 
@@ -196,15 +257,11 @@ def repaired(model: Any, repairs: tuple[Repair, ...]) -> Iterator[None]:
         yield
 
 
-def next_repair(error: BaseException, model: Any, already: tuple[Repair, ...]) -> Repair | None:
-    """The first repair not yet in force that mends this error, and that the model knows; None where there is none."""
-    for repair in REPAIRS:
-        if repair in already or not repair.mends(error):
-            continue
-        if not hasattr(model, repair.needs):
-            continue
-        return repair
-    return None
+def next_repairs(error: BaseException, model: Any, already: tuple[Repair, ...]) -> tuple[Repair, ...]:
+    """The first repair not yet in force that mends this error, and that the model knows; of operators, all of them."""
+    found = [one for one in REPAIRS if one not in already and one.mends(error) and one.fits(model)]
+    operators = tuple(one for one in found if one in _OPERATORS)
+    return operators if found and found[0] in operators else tuple(found[:1])
 
 
 # --- optimum-intel's own models -----------------------------------------------------------------------

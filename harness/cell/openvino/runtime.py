@@ -33,6 +33,8 @@ class Count:
 
     compiled: list[Any] = field(default_factory=list)
     inferences: int = 0
+    draws: int = 0
+    """How often the models that were converted drew random numbers when they last ran in PyTorch."""
 
     def execution_devices(self) -> tuple[str, ...]:
         """Where the compiled models execute, as each says itself."""
@@ -50,7 +52,7 @@ COUNT = Count()
 def start_counting() -> None:
     """Count from now on, in this process."""
     COUNT.compiled.clear()
-    COUNT.inferences = 0
+    COUNT.inferences = COUNT.draws = 0
     request, core = _ov_api.InferRequest, _ov_api.Core
     if not getattr(request.infer, "counts", False):
         request.infer = _counting(request.infer)

@@ -46,8 +46,17 @@ class Forward:
         self.graphs: dict[Any, list[Graph]] = {}
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
-        with self.swap.lifted(), torch.no_grad():
-            return self._answered(self._values(positional, named))
+        generator = torch.get_rng_state()
+        try:
+            with self.swap.lifted(), torch.no_grad():
+                return self._answered(self._values(positional, named))
+        except Exception:
+            if not self.swap.in_parts:
+                raise
+        # What does not convert as a whole runs as PyTorch does, and what it is made of takes its place.
+        torch.set_rng_state(generator)
+        self.swap.give_up(self)
+        return getattr(self.module, self.method)(*positional, **named)
 
     def _answered(self, values: dict[str, Any]) -> Any:
         shapes = _shapes(values)
@@ -55,21 +64,28 @@ class Forward:
         for graph in graphs:
             if graph.shapes == shapes:
                 return graph(values)
-        if graphs and self.swap.fixed is None:
+        if graphs and graphs[0].traced.draws:
+            self.swap.fixed = "random numbers are drawn in one shape"
+        elif graphs and (self.swap.fixed is None or self.swap.in_parts):
             try:
                 return graphs[0](values)
             except RuntimeError as error:
                 self.swap.fixed = _last_line(error)
-        traced = Traced(self.module, values, self.method).eval()
+        self.swap.count()
+        traced = Traced(self.module, values, self.method, draws_are_inputs=self.swap.draws_are_inputs).eval()
         template = traced.called(values)
-        graphs.append(Graph(traced, self.swap.convert(traced), template, shapes))
-        self.swap.conversions += 1
+        with torch.random.fork_rng(devices=[]):  # a tracer runs the model; the numbers that it draws are not counted
+            run = self.swap.convert(traced)
+        graphs.append(Graph(traced, run, template, shapes))
         return graphs[-1](values)
 
     def _values(self, positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         """All arguments by name, without those that say nothing: None, and caches with nothing in them."""
         bound = dict(self.__signature__.bind(*positional, **named).arguments)
         for parameter in self.__signature__.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL and bound.get(parameter.name):
+                msg = f"arguments without a name ({parameter.name})"
+                raise TypeError(msg)
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 bound |= bound.pop(parameter.name, {})
         given = {name: value for name, value in bound.items() if value is not None}
@@ -82,16 +98,30 @@ class Forward:
         return given
 
 
-class Swap:
-    """A model whose forward pass, and whose encoder's, which ``generate`` calls by itself, are converted ones."""
+_MOST_PARTS = 200
+"""Conversions of a model in parts: beyond that it is not OpenVINO that runs a model, but PyTorch that calls it."""
 
-    def __init__(self, model: Any, convert: Convert, method: str | None) -> None:
-        self.convert = convert
+
+class Swap:
+    """A model whose forward pass, and whose encoder's, which ``generate`` calls by itself, are converted ones.
+
+    ``in_parts``: in its place those of the largest modules in it that convert; the model itself only calls them.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        convert: Convert,
+        method: str | None,
+        *,
+        in_parts: bool = False,
+        draws_are_inputs: bool = False,
+    ) -> None:
+        self.convert, self.in_parts, self.draws_are_inputs = convert, in_parts, draws_are_inputs
         self.conversions = 0
         self.fixed: str | None = None
         """Why other shapes than the converted ones need a conversion of their own."""
-        encoder = _encoder_of(model)
-        places = [(model, method or "forward"), *([(encoder, "forward")] if encoder is not None else [])]
+        places = _parts_of(model) if in_parts else _whole(model, method)
         self._swapped = [(module, name, Forward(module, self, name)) for module, name in places]
         self.put()
 
@@ -104,6 +134,18 @@ class Swap:
         for module, name, _ in self._swapped:
             module.__dict__.pop(name, None)
 
+    def give_up(self, forward: Forward) -> None:
+        """The module runs as PyTorch does from now on; those in it are converted instead."""
+        forward.module.__dict__.pop(forward.method, None)
+        self._swapped = [one for one in self._swapped if one[2] is not forward]
+
+    def count(self) -> None:
+        """One conversion more; ``RuntimeError`` where a model is in too many pieces."""
+        self.conversions += 1
+        if self.in_parts and self.conversions > _MOST_PARTS:
+            msg = f"more than {_MOST_PARTS} conversions of parts"
+            raise RuntimeError(msg)
+
     @contextlib.contextmanager
     def lifted(self) -> Iterator[None]:
         """While a converter runs the model, and while a conversion runs, all that they call is the original."""
@@ -112,6 +154,26 @@ class Swap:
             yield
         finally:
             self.put()
+
+
+def _whole(model: Any, method: str | None) -> list[tuple[Any, str]]:
+    encoder = _encoder_of(model)
+    return [(model, method or "forward"), *([(encoder, "forward")] if encoder is not None else [])]
+
+
+def _parts_of(model: Any) -> list[tuple[Any, str]]:
+    """All modules in it that compute; whichever is called first converts, with all that it calls.
+
+    The model without its head is as much of a whole as the model with it.
+    """
+    whole = (model, getattr(model, "base_model", model))
+    modules = [module for module in model.modules() if not any(module is one for one in whole)]
+    return [
+        (module, name)
+        for module in modules
+        for name in ("forward", "encode", "decode")
+        if callable(found := getattr(type(module), name, None)) and found is not torch.nn.Module.forward
+    ]
 
 
 def _encoder_of(model: Any) -> Any:

@@ -4,6 +4,7 @@ Each stands in for PyTorch's own only while a model is converted, and only where
 """
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -78,11 +79,85 @@ def _mse_loss(
     return squared if reduction == "none" else squared.mean() if reduction == "mean" else squared.sum()
 
 
+def _isin(elements: Any, test_elements: Any, *, invert: bool = False, **_more: Any) -> torch.Tensor:
+    held, asked = torch.as_tensor(elements), torch.as_tensor(test_elements)
+    found = (held[..., None] == asked.reshape(-1)).any(dim=-1)
+    return ~found if invert else found
+
+
+def _logit(value: torch.Tensor, eps: float | None = None) -> torch.Tensor:
+    kept = value if eps is None else value.clamp(eps, 1 - eps)
+    return torch.log(kept / (1 - kept))
+
+
+def _running(value: torch.Tensor, dim: int, *, largest: bool) -> Any:
+    """The largest or least of all up to a place, and where that is: the last such place, as PyTorch has it."""
+    moved = value.movedim(dim, -1)
+    length = moved.shape[-1]
+    places = torch.arange(length, device=value.device)
+    until = places[:, None] >= places[None, :]
+    spread = moved[..., None, :].expand(*moved.shape[:-1], length, length)
+    # What comes later is left out by the first of all, which is always there.
+    found = torch.where(until, spread, moved[..., :1, None])
+    best = found.amax(dim=-1) if largest else found.amin(dim=-1)
+    last = torch.where(until & (spread == best[..., None]), places, 0).amax(dim=-1)
+    made: Any = torch.return_types.cummax if largest else torch.return_types.cummin
+    return made((best.movedim(-1, dim), last.movedim(-1, dim)))
+
+
+def _cummax(value: torch.Tensor, dim: int) -> Any:
+    return _running(value, dim, largest=True)
+
+
+def _cummin(value: torch.Tensor, dim: int) -> Any:
+    return _running(value, dim, largest=False)
+
+
+_SHIFT = 8
+_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680)
+
+
+def _lgamma(value: torch.Tensor) -> torch.Tensor:
+    """Of positive numbers, as distributions have them: Stirling's series eight further on, and the way back."""
+    further = value + _SHIFT
+    inverse = 1 / further
+    series = sum(one * inverse ** (2 * place + 1) for place, one in enumerate(_STIRLING))
+    there = (further - 0.5) * torch.log(further) - further + 0.5 * math.log(2 * math.pi) + series
+    product = value
+    for step in range(1, _SHIFT):
+        product = product * (value + step)
+    return there - torch.log(product)
+
+
+def _conj(value: torch.Tensor) -> torch.Tensor:
+    return torch.complex(value.real, -value.imag) if value.is_complex() else value
+
+
+_SET_ITEM = torch.Tensor.__setitem__
+
+
+def _set_item(self: torch.Tensor, index: Any, value: Any) -> None:
+    # A single number put in many places, some of which are named by their numbers, is first made as many.
+    apart = isinstance(index, tuple) and any(isinstance(one, torch.Tensor | list) for one in index)
+    if apart and not (isinstance(value, torch.Tensor) and value.dim()):
+        there = self[index]
+        value = torch.zeros_like(there) + torch.as_tensor(value, dtype=self.dtype, device=self.device)
+    _SET_ITEM(self, index, value)
+
+
 WRITTEN_OUT = (
     WrittenOut("aten::unfold", _unfold, ((torch.Tensor, "unfold"),)),
     WrittenOut("aten::diff", _diff, ((torch, "diff"), (torch.Tensor, "diff"))),
     WrittenOut("aten::cat", _cat, ((torch, "cat"),)),
     WrittenOut("aten::mse_loss", _mse_loss, ((functional, "mse_loss"),)),
+    WrittenOut("aten::isin", _isin, ((torch, "isin"),)),
+    WrittenOut("aten::logit", _logit, ((torch, "logit"), (torch.special, "logit"), (torch.Tensor, "logit"))),
+    WrittenOut("aten::special_logit", _logit, ((torch.special, "logit"),)),
+    WrittenOut("aten::cummax", _cummax, ((torch, "cummax"), (torch.Tensor, "cummax"))),
+    WrittenOut("aten::cummin", _cummin, ((torch, "cummin"), (torch.Tensor, "cummin"))),
+    WrittenOut("aten::lgamma", _lgamma, ((torch, "lgamma"), (torch.Tensor, "lgamma"))),
+    WrittenOut("aten::_conj", _conj, ((torch, "conj"), (torch.Tensor, "conj"))),
+    WrittenOut("aten::index_put_", _set_item, ((torch.Tensor, "__setitem__"),)),
 )
 """By the operator's name in torch.jit; torch.export's has a point in place of the colons, and an overload."""
 

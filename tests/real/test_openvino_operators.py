@@ -1,0 +1,78 @@
+"""What stands in for PyTorch's own while a model is converted computes the same."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from harness.cell.openvino import draws, scan, written_out
+
+pytestmark = pytest.mark.models
+
+
+def numbers(*shape: int) -> Any:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_running_extremes_and_their_places_are_pytorchs(dim: int) -> None:
+    value = (numbers(3, 7, 5) * 3).round()
+    for own, ours in ((torch.cummax, written_out._cummax), (torch.cummin, written_out._cummin)):
+        expected, found = own(value, dim), ours(value, dim)
+        assert torch.equal(expected.values, found.values)
+        assert torch.equal(expected.indices, found.indices)
+
+
+def test_lgamma_of_positive_numbers_is_pytorchs() -> None:
+    value = numbers(1000).abs() * 20 + 0.01
+    torch.testing.assert_close(written_out._lgamma(value), torch.lgamma(value), rtol=1e-5, atol=1e-5)
+
+
+def test_isin_logit_and_conj_are_pytorchs() -> None:
+    value = (numbers(4, 9) * 3).round()
+    asked = torch.tensor([-1.0, 2.0])
+    assert torch.equal(torch.isin(value, asked), written_out._isin(value, asked))
+    share = value.sigmoid()
+    torch.testing.assert_close(torch.special.logit(share, eps=1e-5), written_out._logit(share, 1e-5))
+    turned = torch.fft.rfft(value)
+    assert torch.equal(torch.conj(turned).resolve_conj(), written_out._conj(turned))
+
+
+def test_one_number_is_set_in_many_places_as_pytorch_does() -> None:
+    expected, found = numbers(2, 3, 8), numbers(2, 3, 8)
+    expected[:, :, [1, 5]] = -7.0
+    written_out._set_item(found, (slice(None), slice(None), [1, 5]), -7.0)
+    assert torch.equal(expected, found)
+
+
+def test_the_closed_scan_gives_what_the_loop_gives() -> None:
+    from transformers.models.mamba.modeling_mamba import mamba_selective_scan
+
+    batch, channels, time, state = 2, 8, 13, 4
+    hidden, dt, gate = (
+        numbers(batch, channels, time),
+        numbers(batch, channels, time) - 1,
+        numbers(batch, channels, time),
+    )
+    rates = -numbers(channels, state).abs() * 16
+    into, out = numbers(batch, state, time), numbers(batch, state, time).flip(0)
+    asked = {"D": numbers(channels), "z": gate, "delta_softplus": True, "return_last_state": True}
+    expected = mamba_selective_scan(hidden, dt, rates, into, out, **asked)
+    found = scan._scan(hidden, dt, rates, into, out, **asked)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_that_were_drawn_can_be_drawn_again_and_given() -> None:
+    def model(value: Any) -> Any:
+        noise = torch.rand(value.shape)
+        return value + noise + torch.randn_like(value) + torch.empty_like(value).normal_(0, 2)
+
+    value = numbers(2, 5)
+    with draws.Recorded() as drawing:
+        torch.manual_seed(7)
+        expected = model(value)
+    torch.manual_seed(7)
+    drawn = [one.again() for one in drawing.draws]
+    with draws.Given(drawn):
+        assert torch.equal(model(value), expected)
