@@ -215,7 +215,9 @@ MODALITIES: dict[str, tuple[str, Callable[[Maker], torch.Tensor]]] = {
 CARRIES = {name: modality for name, (modality, _) in MODALITIES.items()} | {
     "flattened_patches": "image",
     "images": "image",
+    "image_pixel_values": "image",
     "speech_input_features": "audio",
+    "audio_input_features": "audio",
     "audio_input_ids": "audio",
 }
 """Arguments that carry a modality, those that only a processor makes included."""

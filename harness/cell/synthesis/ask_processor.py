@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from harness.cell.synthesis.arguments import Amounts
+from harness.cell.synthesis.arguments import CARRIES, Amounts
 from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.raw import film, picture, recording
 from harness.records import Recipe
@@ -56,7 +56,7 @@ def _asked_about(
 
 def _kinds(processors: Processors, accepted: set[str], *, apart: bool) -> list[str]:
     """The modalities that there is a processor for, and that the model takes."""
-    images = any(one in accepted for one in ("pixel_values", "flattened_patches", "images"))
+    images = any(one in accepted for one, kind in CARRIES.items() if kind == "image")
     takes = {
         "text": "input_ids" in accepted,
         "image": images,
