@@ -85,20 +85,25 @@ def _written(pipe: Any, direct: Recording, _answer: Any) -> Answer:
 
 def _continuation(pipe: Any, direct: Recording, _answer: Any) -> Answer:
     assert direct.tokens is not None and direct.generate_inputs is not None  # noqa: S101, PT018 -- these tasks generate
-    asked = direct.generate_inputs
-    if pipe.model.config.is_encoder_decoder and "decoder_input_ids" not in asked:
-        length = 0  # what a decoder says holds no word of what the encoder read
-    elif "input_ids" in asked:
+    asked, tokens = direct.generate_inputs, direct.tokens[0]
+    if "input_ids" in asked and not pipe.model.config.is_encoder_decoder:
         length = asked["input_ids"].shape[1]
-    else:  # a prompt for a decoder, which is given its start token where it lacks it
-        prompt, start = asked["decoder_input_ids"], pipe.model.generation_config.decoder_start_token_id
-        length = prompt.shape[1] + int(start is not None and int(prompt[0, 0]) != start)
-    said, prompt = (
-        pipe.tokenizer.decode(ids, skip_special_tokens=True) for ids in (direct.tokens[0], direct.tokens[0, :length])
-    )
+    else:
+        length = _opening(tokens, asked.get("decoder_input_ids", asked.get("input_ids")))
+    said, prompt = (pipe.tokenizer.decode(ids, skip_special_tokens=True) for ids in (tokens, tokens[:length]))
     if said.startswith(prompt):  # as the pipeline takes it: some write a space between words, and none before
         return [said[len(prompt) :]]
-    return [pipe.tokenizer.decode(direct.tokens[0, length:], skip_special_tokens=True)]
+    return [pipe.tokenizer.decode(tokens[length:], skip_special_tokens=True)]
+
+
+def _opening(tokens: Any, prompt: Any) -> int:
+    """How many of a decoder's tokens are its prompt, with the start token before it where the prompt lacks that.
+
+    None where the prompt was for the encoder: what a decoder says holds no word of what the encoder read.
+    """
+    asked, said = ([] if prompt is None else prompt[0].tolist()), tokens.tolist()
+    ends = (start + len(asked) for start in (0, 1) if asked and said[start : start + len(asked)] == asked)
+    return next(ends, 0)
 
 
 def _of_reference(pipe: Any, _direct: Recording, _answer: Any) -> Answer:
