@@ -60,4 +60,5 @@ def operations_beside(call: Callable[[], Any]) -> dict[str, int]:
 
 def heavy(found: dict[str, int]) -> list[str]:
     """The operations among these that carry a model's weight."""
-    return [name for name in found if any(word in name for word in HEAVY)]
+    heavy = [name for name in found if any(word in name for word in HEAVY)]
+    return [name for name in heavy if not name.startswith("upsample")]  # bilinear, and without a weight

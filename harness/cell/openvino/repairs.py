@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from harness.cell.openvino.runtime import COUNT
 from harness.cell.openvino.scan import closed_scan, has_scan
-from harness.cell.openvino.written_out import WRITTEN_OUT, is_named
+from harness.cell.openvino.written_out import WRITTEN_OUT, WrittenOut, is_named
 from harness.cell.outputs import MismatchError
 
 
@@ -52,8 +51,10 @@ def _has(attribute: str) -> Callable[[Any], bool]:
     return lambda model: hasattr(model, attribute)
 
 
-def _names(operator: str, error: BaseException) -> bool:
-    return type(error).__name__ == "OpConversionFailure" and is_named(operator, str(error))
+def _names(operator: WrittenOut, error: BaseException) -> bool:
+    if type(error).__name__ == "OpConversionFailure":
+        return is_named(operator.operator, str(error))
+    return operator.says is not None and operator.says in str(error)
 
 
 # --- masks --------------------------------------------------------------------------------------------
@@ -109,6 +110,22 @@ def _traceable_masks(_model: Any) -> Iterator[None]:
         functions["sdpa"] = in_table
 
 
+@contextlib.contextmanager
+def _left_out_masks(_model: Any) -> Iterator[None]:
+    from transformers import masking_utils
+
+    before = masking_utils.is_tracing
+    masking_utils.is_tracing = lambda _tensor=None: False
+    try:
+        yield
+    finally:
+        masking_utils.is_tracing = before
+
+
+def _attends_to_all(model: Any) -> bool:
+    return any(getattr(part, "is_causal", None) is False for part in model.modules())
+
+
 # --- attention and experts ----------------------------------------------------------------------------
 
 
@@ -155,33 +172,6 @@ def _every_expert(model: Any) -> Iterator[None]:
         torch.Tensor.nonzero = before
 
 
-@contextlib.contextmanager
-def _small_pools(_model: Any) -> Iterator[None]:
-    before = functional.avg_pool2d
-
-    def avg_pool2d(
-        value: torch.Tensor,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        *more: Any,
-        **named: Any,
-    ) -> torch.Tensor:
-        # PyTorch leaves out of a window what lies beyond the image, where it rounds up the number of windows.
-        sides = [int(one) for one in value.shape[-2:]]
-        kernel = [kernel_size] * 2 if isinstance(kernel_size, int) else list(kernel_size)
-        if ceil_mode and not padding and all(one >= side for one, side in zip(kernel, sides, strict=True)):
-            return value.mean(dim=(-2, -1), keepdim=True)
-        return before(value, kernel_size, stride, padding, ceil_mode, *more, **named)
-
-    functional.avg_pool2d = avg_pool2d
-    try:
-        yield
-    finally:
-        functional.avg_pool2d = before
-
-
 def _can_batch_experts(error: BaseException) -> bool:
     return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "histc", "one_hot", "nonzero")(error)
 
@@ -197,7 +187,7 @@ _OPERATORS = tuple(
     Repair(
         f"{one.operator.removeprefix('aten::').strip('_')} written out",
         f"{one.operator} in operators that OpenVINO's converters know",
-        functools.partial(_names, one.operator),
+        functools.partial(_names, one),
         one.applied,
     )
     for one in WRITTEN_OUT
@@ -219,6 +209,14 @@ REPAIRS: tuple[Repair, ...] = (
         _traceable_masks,
     ),
     Repair(
+        "masks left out",
+        "no attention mask where transformers makes none for a text without padding: of types whose attention is not "
+        "causal by itself, that attends to all, where the mask that is made for a tracer is causal",
+        lambda error: isinstance(error, MismatchError),
+        _left_out_masks,
+        _attends_to_all,
+    ),
+    Repair(
         "batched experts",
         "experts computed by batched matrix products, which converters know, in place of grouped ones",
         _can_batch_experts,
@@ -237,12 +235,6 @@ REPAIRS: tuple[Repair, ...] = (
         _says("scaled_dot_product_attention", "ScaledDotProductAttention"),
         _eager_attention,
         _has("set_attn_implementation"),
-    ),
-    Repair(
-        "pools no larger than images",
-        "pooling windows that are larger than what they pool, which OpenVINO refuses, made as large as that",
-        _says("AvgPool node"),
-        _small_pools,
     ),
     *_OPERATORS,
 )

@@ -66,6 +66,15 @@ def _exported(traced: Traced) -> Any:
     return torch.export.export(traced, traced.example, dynamic_shapes={"tensors": opened}, strict=False)
 
 
+@dataclass
+class _Request:
+    """What a compiled model is asked through, and the shapes that it was asked in last."""
+
+    compiled: Any
+    request: Any
+    shapes: tuple[tuple[int, ...], ...] | None = None
+
+
 def _compiled(model: Any, runtime: Runtime, figures: Figures, enter: Enter) -> Runner:
     import openvino
 
@@ -75,17 +84,23 @@ def _compiled(model: Any, runtime: Runtime, figures: Figures, enter: Enter) -> R
     enter("compile")
     with measure.timed() as watch:
         compiled = runtime.compile(model)
-        requests = [compiled.create_infer_request()]
+        held = _Request(compiled, compiled.create_infer_request())
     figures.compile_seconds += watch.seconds
     places = range(len(compiled.outputs))
     number = openvino.Tensor
 
     def run(tensors: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+        shapes = tuple(tuple(one.shape) for one in tensors)
+        if held.shapes not in (None, shapes):
+            # A request that changes its shapes may write where it must not: vipllava's ends in a broken heap.
+            held.request = held.compiled.create_infer_request()
+        held.shapes = shapes
         try:
-            results = requests[0].infer([number(one.detach().contiguous().numpy()) for one in tensors])
+            results = held.request.infer([number(one.detach().contiguous().numpy()) for one in tensors])
         except RuntimeError:
             # A compiled model that failed over one shape goes on to fail over those that it took before.
-            requests[0] = runtime.compile(model).create_infer_request()
+            held.compiled = runtime.compile(model)
+            held.request, held.shapes = held.compiled.create_infer_request(), None
             raise
         return [torch.from_numpy(results[place]) for place in places]
 

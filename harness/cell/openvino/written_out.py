@@ -21,6 +21,8 @@ class WrittenOut:
     operator: str
     function: Callable[..., Any]
     places: tuple[tuple[Any, str], ...]
+    says: str | None = None
+    """What OpenVINO says where it knows the operator, and not all of it."""
 
     @contextlib.contextmanager
     def applied(self, _model: Any) -> Iterator[None]:
@@ -145,6 +147,41 @@ def _set_item(self: torch.Tensor, index: Any, value: Any) -> None:
     _SET_ITEM(self, index, value)
 
 
+_RFFT = torch.fft.rfft
+
+
+def _rfft(value: torch.Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> torch.Tensor:
+    # With zeros behind it where it is asked for more than it has.
+    length = value.shape[dim]
+    if n is not None and n > length:
+        shape = list(value.shape)
+        shape[dim] = n - length
+        value = torch.cat([value, value.new_zeros(shape)], dim=dim)
+    elif n is not None:
+        value = value.narrow(dim, 0, n)
+    return _RFFT(value, dim=dim, norm=norm)
+
+
+_AVG_POOL = functional.avg_pool2d
+
+
+def _avg_pool2d(
+    value: torch.Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    *more: Any,
+    **named: Any,
+) -> torch.Tensor:
+    # PyTorch leaves out of a window what lies beyond the image, where it rounds up the number of windows.
+    sides = [int(one) for one in value.shape[-2:]]
+    kernel = [kernel_size] * 2 if isinstance(kernel_size, int) else list(kernel_size)
+    if ceil_mode and not padding and all(one >= side for one, side in zip(kernel, sides, strict=True)):
+        return value.mean(dim=(-2, -1), keepdim=True)
+    return _AVG_POOL(value, kernel_size, stride, padding, ceil_mode, *more, **named)
+
+
 WRITTEN_OUT = (
     WrittenOut("aten::unfold", _unfold, ((torch.Tensor, "unfold"),)),
     WrittenOut("aten::diff", _diff, ((torch, "diff"), (torch.Tensor, "diff"))),
@@ -158,6 +195,8 @@ WRITTEN_OUT = (
     WrittenOut("aten::lgamma", _lgamma, ((torch, "lgamma"), (torch.Tensor, "lgamma"))),
     WrittenOut("aten::_conj", _conj, ((torch, "conj"), (torch.Tensor, "conj"))),
     WrittenOut("aten::index_put_", _set_item, ((torch.Tensor, "__setitem__"),)),
+    WrittenOut("aten::fft_rfft", _rfft, ((torch.fft, "rfft"),), says="of type RDFT"),
+    WrittenOut("aten::avg_pool2d", _avg_pool2d, ((functional, "avg_pool2d"),), says="AvgPool node"),
 )
 """By the operator's name in torch.jit; torch.export's has a point in place of the colons, and an overload."""
 
