@@ -62,13 +62,13 @@ class Full:
 
     def prepare(self, planned: PlannedType, task: Task, folder: Path) -> Prepared:
         """The default config's model, and realistic inputs by the signature of its ``forward``."""
-        recipe = _of_the_type(planned.recipe)
+        recipe = planned.recipe
         config = default_config(planned.model_type, planned.recipe)
         loader = loader_for(task, planned.model_type)
         self._check_size(loader, config)
         shutil.rmtree(folder, ignore_errors=True)
         checkpoint = save(config, loader, recipe, folder, self.most)
-        inputs = make_inputs(checkpoint.model, recipe, amounts=ONE)
+        inputs = make_inputs(checkpoint.model, _of_the_type(planned.recipe, ONE), amounts=ONE)
         reference = outputs.call(checkpoint.model, inputs.values, recipe.method if recipe else None)
         return Prepared(checkpoint, inputs, reference, "default", "signature")
 
@@ -78,7 +78,7 @@ class Full:
 
     def batch(self, prepared: Prepared, planned: PlannedType) -> Inputs:
         """Eight items of the same sizes."""
-        return make_inputs(prepared.checkpoint.model, _of_the_type(planned.recipe), amounts=MANY)
+        return make_inputs(prepared.checkpoint.model, _of_the_type(planned.recipe, MANY), amounts=MANY)
 
     def _check_size(self, loader: Any, config: Any) -> None:
         """``TooLargeError`` for what is over the cap, or does not fit in the child's memory."""
@@ -120,9 +120,13 @@ def default_config(model_type: str, recipe: Recipe | None) -> Any:
     return config_class(**(parts | changes)) if changes else default
 
 
-def _of_the_type(recipe: Recipe | None) -> Recipe | None:
-    """The recipe without what is about tiny sizes."""
+def _of_the_type(recipe: Recipe | None, amounts: Amounts) -> Recipe | None:
+    """The recipe without what is about tiny sizes, and with its inputs of full size."""
     if recipe is None:
         return None
     kept = {name: one for name, one in recipe.inputs.items() if one == "leave out"}
-    return recipe.model_copy(update={"sizes": {}, "config": {}, "processor": {}, "inputs": kept})
+    written = {
+        name: one.model_copy(update={"shape": (amounts.batch, *(one.shape or ()))})
+        for name, one in recipe.full_inputs.items()
+    }
+    return recipe.model_copy(update={"sizes": {}, "config": {}, "processor": {}, "inputs": kept | written})

@@ -44,7 +44,7 @@ def _together(
 ) -> list[Throughput]:
     """Prompt and new tokens in one call: at tiny scale the parts are too short to tell apart."""
     prompts = loaded.place(inputs.generation_values(prepared.checkpoint.model))
-    rule = measure.Rule(warmup=1, iterations=GENERATIONS)
+    rule = measure.Rule(warmup=1, iterations=GENERATIONS, seconds=measure.TINY.seconds, least=3)
     generation = measure.latency(lambda: loaded.generate(prompts), loaded.synchronise, rule)
     draft.measured(generation=generation, generated_tokens=outputs.NEW_TOKENS)
     decoded = Throughput(value=inputs.batch * outputs.NEW_TOKENS / generation.p50, unit="decode tokens/s")

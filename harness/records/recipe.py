@@ -146,6 +146,8 @@ class Recipe(Record):
     generation_config: dict[str, JsonValue] = {}
     full: dict[str, JsonValue] = {}
     """Config values by dotted path at full scale, where the default config makes no model that runs."""
+    full_inputs: dict[str, Tensor] = {}
+    """Arguments of ``forward`` at full scale that are not as the signature suggests, with the shape of one item."""
     no_pipeline: dict[str, str] = {}
     """Tasks whose pipelines cannot feed a model of this type what it reads, each with the reason."""
     inputs_from: InputSource | None = None
