@@ -5,6 +5,7 @@ next look at the memory is due; it never polls in between, so that what the chil
 """
 
 import contextlib
+import ctypes
 import faulthandler
 import json
 import os
@@ -28,6 +29,7 @@ from harness.records import Api, Cell, PlannedType
 MEMORY_LOOK_SECONDS = 0.5
 LOG_TAIL_BYTES = 16_384
 _HANDS_ON = 77  # exit code of a child that leaves its other cells to a new one
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _FIRST_TO_DIE = "1000"  # oom_score_adj: where memory ends, the kernel takes a child and spares the parent
 
 Send = Callable[[Cell, bool], None]
@@ -151,6 +153,7 @@ class Pool:
         code = 1
         try:
             os.setsid()  # so that what it starts dies with it
+            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)  # a killed parent leaves nobody behind
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 """Real forks that misbehave in every way the pool must tell apart. No torch: the pool knows nothing of models."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -254,3 +255,21 @@ def test_the_parent_sleeps_while_a_child_that_has_said_all_takes_its_time_to_die
     [ended] = run(perform, work())
     assert ended.death is None
     assert time.process_time() - before < 0.2
+
+
+def test_children_of_a_parent_that_is_killed_die_with_it() -> None:
+    told, tell = os.pipe()
+
+    def perform(_work: Work, _scratch: Path, _send: Send) -> None:
+        os.write(tell, str(os.getpid()).encode())
+        time.sleep(60)
+
+    parent = os.fork()
+    if parent == 0:
+        run(perform, work())
+    child = psutil.Process(int(os.read(told, 20)))
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert child.wait(timeout=5) is not None or not child.is_running()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
