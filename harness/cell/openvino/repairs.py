@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from harness.cell.openvino.followed import lists_of_tensors, nothing_remembered, remembers, sizes_that_round
 from harness.cell.openvino.runtime import COUNT
 from harness.cell.openvino.scan import closed_scan, has_scan
 from harness.cell.openvino.written_out import WRITTEN_OUT, WrittenOut, is_named
@@ -176,6 +177,10 @@ def _can_batch_experts(error: BaseException) -> bool:
     return _went_through("integrations/moe.py")(error) or _says("grouped_mm", "histc", "one_hot", "nonzero")(error)
 
 
+def _misses_other_values(error: BaseException) -> bool:
+    return isinstance(error, MismatchError) and ", given other " in str(error)
+
+
 DRAWS = Repair(
     "random numbers as inputs",
     "random numbers drawn by PyTorch and given to the model, in place of OpenVINO's own, which are others",
@@ -237,6 +242,25 @@ REPAIRS: tuple[Repair, ...] = (
         _has("set_attn_implementation"),
     ),
     *_OPERATORS,
+    Repair(
+        "sizes that round",
+        "sizes rounded by what they are, where tracing has made tensors of them",
+        _says("__round__"),
+        sizes_that_round,
+    ),
+    Repair(
+        "nothing remembered",
+        "answers that the model keeps by the values that it was asked with computed anew",
+        lambda _error: True,
+        nothing_remembered,
+        remembers,
+    ),
+    Repair(
+        "lists of tensors",
+        "lists made of tensors of whole numbers hold tensors, which are no constants",
+        _misses_other_values,
+        lists_of_tensors,
+    ),
 )
 
 
