@@ -8,10 +8,10 @@ import torch
 
 from harness.cell.synthesis.arguments import CARRIES, Amounts
 from harness.cell.synthesis.processors import Processors
-from harness.cell.synthesis.raw import film, picture, recording
+from harness.cell.synthesis.raw import FRAMES, film, picture, recording
 from harness.records import Recipe
 
-FRAMES, FRAMES_PER_SECOND = 4, 2
+FRAMES_PER_SECOND = 2
 
 
 @dataclass(frozen=True)

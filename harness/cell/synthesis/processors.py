@@ -169,7 +169,7 @@ def _add_part(
         result.stand_ins[role] = f"{model_type} has none of its own: that of {owner}, of which it is a part"
     own = _class(str(named or mapping[str(owner)]))
     if role == "feature_extractor":
-        if issubclass(own, transformers.SequenceFeatureExtractor):  # else an image processor under its older name
+        if not issubclass(own, transformers.ImageProcessingMixin):  # else an image processor under its older name
             result.made[role] = own(**_mirrored(own, config) | _spectrogram(own, config) | settings)
     else:
         result.made[role] = _sized(own, config, settings)

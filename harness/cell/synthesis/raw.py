@@ -27,6 +27,7 @@ WORDS = ("invoice", "total", "42", "date")
 RATE = 16_000
 NEW_TOKENS = 8
 FILM_FRAMES = 16
+FRAMES = 4
 _GREEDY = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False}
 
 
@@ -63,10 +64,16 @@ def with_arguments(call: Call, recipe: Recipe | None) -> Call:
     """The call with what its type's recipe says besides."""
     if recipe is None or not recipe.call:
         return call
-    given, others = draw_all(recipe.call, torch.Generator().manual_seed(5), torch.Generator().manual_seed(6))
+    generators = (torch.Generator().manual_seed(5), torch.Generator().manual_seed(6))
+    given, others = draw_all(recipe.call, *generators, plain=True)
     more = {name: _merged(call.arguments.get(name), value) for name, value in given.items()}
     changed = {name: {name: _merged(call.arguments.get(name), value)} for name, value in others.items()}
-    return Call(call.arguments | more, call.alternatives | changed)
+    usual = {
+        modality: left
+        for modality, other in call.alternatives.items()
+        if (left := {name: value for name, value in other.items() if name not in given})
+    }
+    return Call(call.arguments | more, usual | changed)
 
 
 def _merged(usual: Any, value: Any) -> Any:
@@ -81,7 +88,7 @@ def picture(seed: int, side: int = 64) -> Image.Image:
     return Image.fromarray((ramp + noise).astype("uint8"), "RGB")
 
 
-def film(seed: int, side: int = 64, frames: int = 4) -> np.ndarray[Any, Any]:
+def film(seed: int, side: int = 64, frames: int = FRAMES) -> np.ndarray[Any, Any]:
     """Pictures in a row: [frames, height, width, channels]."""
     pictures: np.ndarray[Any, Any] = np.stack([np.asarray(picture(seed + 10 * frame, side)) for frame in range(frames)])
     return pictures
@@ -283,11 +290,20 @@ def _generating(pipe: Any) -> dict[str, Any]:
 
 def _image_and_prompt(pipe: Any, processors: "Processors") -> Call:
     first, second = (f"{processors.mark('image')} {text}".strip() for text in processors.raw.texts)
-    one, other = _pictures(processors)
+    one, other = (
+        _films_as_images(processors)
+        if processors.has("video") and not processors.has("image")
+        else _pictures(processors)
+    )
     return Call(
         {"images": one, "text": first, **_generating(pipe)},
         {"image": {"images": other}, "text": {"text": second}},
     )
+
+
+def _films_as_images(processors: "Processors") -> list[list[Image.Image]]:
+    """Two films, each as its frames: how a type is given one that takes films in place of images."""
+    return [_pictures(processors, *range(seed, seed + 10 * FRAMES, 10)) for seed in (1, 2)]
 
 
 def _page_and_question(_pipe: Any, processors: "Processors") -> Call:

@@ -9,11 +9,14 @@ from harness.cell.synthesis.config import set_value
 from harness.records import Tensor
 
 
-def drawn(spec: Tensor, generator: torch.Generator, *, another: bool = False) -> Any:
-    """What a recipe writes down: a tensor, or a number or text, which stays one; ``another``: the second of two."""
+def drawn(spec: Tensor, generator: torch.Generator, *, another: bool = False, plain: bool = False) -> Any:
+    """What a recipe writes down: a tensor, or a number or text, which stays one; ``another``: the second of two.
+
+    What is ``plain`` stays as it is written, lists too: for a pipeline, which is handed what people write.
+    """
     if spec.values is not None:
         written = spec.another if another and spec.another is not None else spec.values
-        return torch.tensor(written) if isinstance(written, list) else written
+        return torch.tensor(written) if isinstance(written, list) and not plain else written
     assert spec.shape is not None  # noqa: S101 -- a spec has the one or the other
     if spec.high is None:
         return spec.low + torch.randn(spec.shape, generator=generator)
@@ -21,7 +24,11 @@ def drawn(spec: Tensor, generator: torch.Generator, *, another: bool = False) ->
 
 
 def draw_all(
-    specs: Mapping[str, Tensor | tuple[Tensor, ...]], first: torch.Generator, second: torch.Generator
+    specs: Mapping[str, Tensor | tuple[Tensor, ...]],
+    first: torch.Generator,
+    second: torch.Generator,
+    *,
+    plain: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All that is written down, by argument, and a second value of each argument that another must change.
 
@@ -34,9 +41,9 @@ def draw_all(
     for name, spec in specs.items():
         path = name.split(".")
         listed = spec if isinstance(spec, tuple) else (spec,)
-        value = [drawn(one, first) for one in listed]
+        value = [drawn(one, first, plain=plain) for one in listed]
         other = [
-            drawn(one, second, another=True) if one.has_alternative else same
+            drawn(one, second, another=True, plain=plain) if one.has_alternative else same
             for one, same in zip(listed, value, strict=True)
         ]
         if any(one.has_alternative for one in listed):
