@@ -60,7 +60,7 @@ def pipeline_task_for(model_type: str, recipe: Recipe | None, way: Way | None = 
     if way and way.task in pipelines and not its_own and wanted in (None, way.task):
         task = _found_before(model_type, way)
         if task is not None:
-            return task
+            return _with_outputs(task, model_type, recipe)
     found: list[Task] = []
     if wanted is None:
         found.append(task := task_for(model_type, recipe))
@@ -78,6 +78,13 @@ def pipeline_task_for(model_type: str, recipe: Recipe | None, way: Way | None = 
             raise NoSuchTaskError(unfed[own.name])
         return own
     raise _no_such_task(model_type, wanted)
+
+
+def _with_outputs(task: Task, model_type: str, recipe: Recipe | None) -> Task:
+    """The task with the outputs that the recipe names, where the direct call has the same: they are its head's."""
+    if recipe and recipe.outputs and task.name == task_for(model_type, recipe).name:
+        return replace(task, outputs=recipe.outputs)
+    return task
 
 
 def _own_pipeline_task(model_type: str, recipe: Recipe | None, heads: Iterable[str]) -> Task:
