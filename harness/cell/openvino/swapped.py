@@ -66,9 +66,11 @@ class Forward:
                 return graph(values)
         if graphs and graphs[0].traced.draws:
             self.swap.fixed = "random numbers are drawn in one shape"
-        elif graphs and (self.swap.fixed is None or self.swap.in_parts):
+        elif self.swap.fixed is None or self.swap.in_parts:
+            like = next((graph for graph in graphs if _ones(graph.shapes) == _ones(shapes)), None)
             try:
-                return graphs[0](values)
+                if like is not None:
+                    return like(values)
             except RuntimeError as error:
                 self.swap.fixed = _last_line(error)
         self.swap.count()
@@ -204,6 +206,11 @@ def _without_tensors(value: Any) -> Any:
 def _shapes(values: Mapping[str, Any]) -> Shapes:
     leaves = torch.utils._pytree.tree_leaves(dict(values))  # noqa: SLF001 -- torch's only one
     return tuple(tuple(one.shape) for one in leaves if isinstance(one, torch.Tensor))
+
+
+def _ones(shapes: Shapes) -> list[list[bool]]:
+    """Which dimensions are one: what a model makes of a single token is not what it makes of several."""
+    return [[size == 1 for size in shape] for shape in shapes]
 
 
 def _refilled(template: Any, tensors: Iterator[torch.Tensor]) -> Any:
