@@ -15,6 +15,7 @@ Category = Literal[
     "crash",
     "disk",
     "wrong output",
+    "fallback",
     "hub",
     "missing package",
     "device",
@@ -52,6 +53,11 @@ OTHER: Final = Rule("other", "no rule knows this error: the frame and the traceb
 HARNESS: Final = Rule("harness", "raised by the harness itself, not by the model: please report it with the traceback")
 
 RULES: Final[Sequence[Rule]] = (
+    Rule(
+        "fallback",
+        "PyTorch computed what the runtime was to: the attempts say what each route converted, and what not",
+        r"^FallbackError:",
+    ),
     Rule(
         "wrong output",
         "it ran, and its numbers are not to be trusted: the comparison shows which output and by how much",
