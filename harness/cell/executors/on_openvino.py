@@ -14,7 +14,7 @@ from harness.cell.draft import Draft
 from harness.cell.executors.on_torch import as_user_says, check_keys, load_with_report
 from harness.cell.openvino import outside, runtime
 from harness.cell.openvino.attempts import Failed, failed, verdict
-from harness.cell.openvino.caching import same_without_cache, without_cache
+from harness.cell.openvino.caching import generate_without_cache, same_without_cache, without_cache
 from harness.cell.openvino.checks import check_alternatives, try_other_shapes
 from harness.cell.openvino.loaded import Loaded
 from harness.cell.openvino.optimum_route import NotExportedError, class_for
@@ -231,9 +231,7 @@ class Executor:
             draft.enter(stage if stage not in ("load", "export", "compile") else "first inference")
             return run
 
-        for part in model.modules():
-            if getattr(part, "generation_config", None) is not None:
-                part.generation_config.use_cache = False
+        generate_without_cache(model)
         swap = Swap(model, convert, method, in_parts=route.in_parts, draws_are_inputs=DRAWS in repairs)
         return Loaded(model, model, route.name, method, figures, swap=swap, repairs=repairs)
 
@@ -249,8 +247,10 @@ class Executor:
 
         def check(loaded: Loaded) -> None:
             made["pipe"] = pipe if loaded.swap is not None else _pipeline_with(loaded.model, task, pipe)
-            if loaded.swap is not None and getattr(pipe, "generation_config", None) is not None:
-                pipe.generation_config.use_cache = False
+            if loaded.swap is not None:
+                generate_without_cache(checkpoint.model)  # the reference, as in the direct call
+                if getattr(pipe, "generation_config", None) is not None:
+                    pipe.generation_config.use_cache = False
             call = with_arguments(call_for(task.name, made["pipe"], processors), draft.planned.recipe)
             seed(outputs.SEED)
             with recorded(made["pipe"].model) as inside, loaded.first_timed():

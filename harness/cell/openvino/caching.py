@@ -35,6 +35,13 @@ def without_cache(model: Any) -> Callable[[], None]:
     return undo
 
 
+def generate_without_cache(model: Any) -> None:
+    """Have the model, and those in it that generate by themselves, generate without a cache."""
+    for part in model.modules():
+        if getattr(part, "generation_config", None) is not None:
+            part.generation_config.use_cache = False
+
+
 def _configs(config: Any) -> Iterator[Any]:
     yield config
     for name in config.sub_configs:

@@ -93,7 +93,8 @@ class Forward:
         given = {name: value for name, value in bound.items() if value is not None}
         for name, value in list(given.items()):
             if hasattr(value, "get_seq_length"):
-                if value.get_seq_length():
+                # An empty one is left out where the whole may do without; a part's is read by others in the model.
+                if self.swap.in_parts or value.get_seq_length():
                     msg = f"asked to go on from a cache ({name}), which a converted forward pass does not take"
                     raise RuntimeError(msg)
                 del given[name]
