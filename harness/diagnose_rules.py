@@ -171,12 +171,14 @@ RULES: Final[Sequence[Rule]] = (
 def rule_for(errors: Sequence[str], *, raised_by_harness: bool) -> Rule:
     """The first rule that fits the error, else one that fits its causes; each is ``Class: message``.
 
-    An error of our own code is ours, unless it is a verdict or blames the machine.
+    An error of our own code is ours, unless it is a verdict, blames the machine, or is the refusal of a model's
+    ``forward``, which is raised where it is called.
     """
     found = next((rule for error in errors for rule in RULES if rule.matches(error)), OTHER)
-    if raised_by_harness and found.category not in _NOT_OURS:
+    if raised_by_harness and found.category not in _NOT_OURS and not any(map(_REFUSED.match, errors)):
         return HARNESS
     return found
 
 
+_REFUSED: Final = re.compile(r"TypeError: \w+\.forward\(\) ")
 _NOT_OURS: Final = frozenset({"wrong output", "out-of-memory", "disk", "missing package", "hub"})
