@@ -123,7 +123,7 @@ def test_a_repair_changes_something_and_a_broken_stack_is_one_that_there_is(root
         '[opt]\nreason = "r"\nbroken_on = { v44 = "r" }\n[ctrl]\nreason = "r"\n[ctrl.repairs.nothing]\nreason = "r"\n'
     )
     nothing, no_stack = mistakes(root)
-    assert nothing.startswith("data/recipes/text.toml: ctrl.repairs.nothing: give attributes, a function or environ")
+    assert nothing.startswith("data/recipes/text.toml: ctrl.repairs.nothing: give attributes, inherits, a function or ")
     assert no_stack == "data/recipes/text.toml: opt.broken_on: no stack 'v44' in matrix.toml (did you mean 'v4'?)"
 
 

@@ -13,11 +13,18 @@ from harness.records import Recipe, Repair
 LIBRARY = """
 HALF = 2
 
-class Model:
+class Layer:
+    pass
+
+class Model(Layer):
     kind = "vit-hybrid"
 
     def forward(self, x):
         return x / HALF
+
+class Talks:
+    def talk(self):
+        return "hello"
 
 def double(x):
     return 2 * x
@@ -45,6 +52,17 @@ def test_an_attribute_is_set_and_told() -> None:
     assert repairs.mend(of, "from_pretrained") == ["one"]
     assert Model.kind == "vit_hybrid"
     assert repairs.mend(of, "pipeline") == ["one"]  # the same child's second cell runs with it too
+
+
+def test_a_class_inherits_what_it_has_lost() -> None:
+    from wrong_library import Model
+
+    of = recipe(inherits={"wrong_library:Model": "wrong_library:Talks"})
+    assert repairs.mend(of, "from_pretrained") == ["one"]
+    assert Model().talk() == "hello"
+    repairs._CHANGED.clear()
+    assert repairs.mend(of, "from_pretrained") == []
+    assert repairs.mend(recipe(inherits={"wrong_library:None_such": "wrong_library:Talks"}), "pipeline") == []
 
 
 def test_what_is_right_already_counts_as_shipped() -> None:

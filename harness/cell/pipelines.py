@@ -139,9 +139,7 @@ def equal(one: Any, other: Any, tolerance: float = 0.0) -> bool:
 def _called(pipe: Any, call: Call, modality: str | None = None) -> Any:
     """One call of the pipeline; whatever draws random numbers in it draws the same ones every time."""
     seed(outputs.SEED)
-    arguments = call.fresh(modality)
-    by_place = [arguments.pop(call.by_place)] if call.by_place else []
-    return pipe(*by_place, **arguments)
+    return call.put_to(pipe, modality)
 
 
 def check_loaded(pipe: Any, loaded: Loaded, checkpoint: Checkpoint, processors: Processors) -> None:

@@ -31,6 +31,7 @@ def _changed_something(repair: Repair) -> bool:
     os.environ.update(repair.environment)
     changed = [bool(repair.environment)]
     changed += [_set_attribute(place, value) for place, value in repair.attributes.items()]
+    changed += [_add_base(place, base) for place, base in repair.inherits.items()]
     if repair.function is not None:
         changed.append(_mend_function(repair.function, repair.replace, repair.by))
     return any(changed)
@@ -41,6 +42,16 @@ def _set_attribute(place: str, value: Any) -> bool:
     if owner is None or getattr(owner, name, None) == value:
         return False
     setattr(owner, name, value)
+    return True
+
+
+def _add_base(place: str, base: str) -> bool:
+    """Have the class inherit from another besides; False where it does, or where this version has no such class."""
+    (owner, name, _), (there, base_name, _) = _found(place), _found(base)
+    one, inherited = getattr(owner, name, None), getattr(there, base_name, None)
+    if one is None or inherited is None or issubclass(one, inherited):
+        return False
+    one.__bases__ = (*one.__bases__, inherited)
     return True
 
 

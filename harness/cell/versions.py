@@ -85,11 +85,31 @@ def sub_config_classes(config_class: Any) -> list[Any]:
 
 
 def foreign_fields(config: Any) -> set[str]:
-    """Fields in which a config of version 4 carries generation settings (``top_k``), unless they are its own too."""
+    """Fields that a config of version 4 has from its base class: settings of generation (``top_k``), and token ids.
+
+    Not those that are its own too; a sub-config without a vocabulary has no token ids of its own.
+    """
     settings = getattr(config, "_get_global_generation_defaults", None)
     if settings is None:
         return set()
-    return set(settings()) - set(inspect.signature(type(config).__init__).parameters)
+    foreign = set(settings())
+    if config.base_config_key and not hasattr(config, "vocab_size"):
+        foreign |= {"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id"}
+    return foreign - set(inspect.signature(type(config).__init__).parameters)
+
+
+def takes_whole_tokenizer(own: Any) -> bool:
+    """Whether a class is made of a whole tokenizer: the generic one, and those of version 4 without one in Python."""
+    generic = transformers.PreTrainedTokenizerFast
+    of_version_4 = generic.__name__ == "PreTrainedTokenizerFast"  # which later is another's name
+    alone = of_version_4 and issubclass(own, generic) and own.slow_tokenizer_class is None
+    return alone or own.__init__ is generic.__init__
+
+
+def may_tell_of_films(processor: Any) -> bool:
+    """Whether it may be asked for what it knows of its films: version 4 made tensors of whatever a processor gives."""
+    keeps_apart = "skip_tensor_conversion" in inspect.signature(transformers.BatchFeature.__init__).parameters
+    return keeps_apart or "video_metadata" in type(processor).__call__.__code__.co_consts
 
 
 def continuation(pipe: Any, prompt: Any, tokens: Any) -> str:

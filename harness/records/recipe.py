@@ -105,6 +105,8 @@ class Repair(Record):
     """Only for this API's cell; absent: for all."""
     attributes: dict[str, JsonValue] = {}
     """``module:Class.attribute`` -> the value that the class forgot, or has wrongly."""
+    inherits: dict[str, str] = {}
+    """``module:Class`` -> the class that it has lost from its bases: ``module:Class``."""
     function: str | None = None
     """The function to mend: ``module:Class.method``."""
     replace: str = ""
@@ -116,8 +118,8 @@ class Repair(Record):
 
     @pydantic.model_validator(mode="after")
     def _changes_something(self) -> "Repair":
-        if not (self.attributes or self.function or self.environment):
-            raise ValueError("give attributes, a function or environment: it would change nothing")
+        if not (self.attributes or self.inherits or self.function or self.environment):
+            raise ValueError("give attributes, inherits, a function or environment: it would change nothing")
         if self.function and not self.replace:
             raise ValueError("function needs replace, the text of it that is wrong")
         return self

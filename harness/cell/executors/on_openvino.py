@@ -254,7 +254,7 @@ class Executor:
             call = with_arguments(call_for(task.name, made["pipe"], processors), draft.planned.recipe)
             seed(outputs.SEED)
             with recorded(made["pipe"].model) as inside, loaded.first_timed():
-                made["pipe"](**call.fresh())
+                call.put_to(made["pipe"])
             loaded.check_ran()
             direct = inside.asked_of(checkpoint.model)
             found = compare.differences(*loaded.comparable(direct.outputs, inside.outputs))

@@ -54,6 +54,9 @@ class Loaded:
         # A type without a forward pass generates: with converted ones, as always, without a cache.
         asked = {**values, "use_cache": False} if self.method == "generate" and not self.caches else values
         found = outputs.call(self.model, asked, self.method)
+        if self.swap is None:
+            # Some of optimum-intel's classes (Mamba's) give the memory that the next inference writes into.
+            found = {name: one.clone() for name, one in found.items()}
         self.check_ran(before)
         return found
 

@@ -139,6 +139,15 @@ _SET_ITEM = torch.Tensor.__setitem__
 
 
 def _set_item(self: torch.Tensor, index: Any, value: Any) -> None:
+    masked = isinstance(index, torch.Tensor) and index.dtype == torch.bool
+    if masked and getattr(value, "ndim", 0) == self.dim() - index.dim() + 1:
+        # Rows of their own for the places of a mask, whose number no converter knows: each place takes its row.
+        rows = torch.cat([value, value.new_zeros((1, *value.shape[1:]))])
+        place = torch.where(index.reshape(-1), index.reshape(-1).long().cumsum(0) - 1, rows.shape[0] - 1)
+        taken = rows.index_select(0, place).reshape(self.shape)
+        kept = index.reshape(*index.shape, *[1] * (self.dim() - index.dim()))
+        self.copy_(torch.where(kept, taken, self))
+        return
     # A single number put in many places, some of which are named by their numbers, is first made as many.
     apart = isinstance(index, tuple) and any(isinstance(one, torch.Tensor | list) for one in index)
     if apart and not (isinstance(value, torch.Tensor) and value.dim()):

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from harness.cell import versions
 from harness.cell.synthesis.arguments import CARRIES, Amounts
 from harness.cell.synthesis.processors import Processors
 from harness.cell.synthesis.raw import FRAMES, film, picture, recording
@@ -99,7 +100,10 @@ def _asked(
     made: dict[str, Any] = {}
     whole = processors.made.get("processor")
     if whole is not None:
-        made.update(whole(**raw, **_options(raw, accepted, rate), return_tensors="pt"))
+        options = _options(raw, accepted, rate)
+        if "videos" in raw and not versions.may_tell_of_films(whole):
+            options["videos_kwargs"]["return_metadata"] = False
+        made.update(whole(**raw, **options, return_tensors="pt"))
     else:
         made.update(_part_by_part(processors, raw, rate))
     return {name: _as_float32(value) for name, value in made.items() if name in accepted and value is not None}

@@ -182,6 +182,8 @@ class _Shrinking:
 def _declared(config: Any) -> Iterator[tuple[str, Any]]:
     """The fields that the config's class declares: others it derives, and would not take."""
     fields = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else None
+    if fields is not None:
+        fields |= set(config.sub_configs)  # some take these without declaring them
     foreign = versions.foreign_fields(config)
     for name, value in config.to_dict().items():
         if (fields is None or name in fields) and name not in foreign:

@@ -161,8 +161,8 @@ def _add_part(
         return
     if named is None and owner is None and (joined := _part_of(whole, role)):
         named = joined  # what the type's own processor is made of elsewhere is no stand-in
-    elif named is not None:
-        result.stand_ins[role] = f"transformers maps {model_type} to none: {named}, as its recipe says"
+    elif named is not None and named != (known := mapping.get(str(owner))):
+        result.stand_ins[role] = f"transformers maps {model_type} to {known or 'none'}: {named}, as its recipe says"
     elif owner is None:
         return
     elif owner != model_type:

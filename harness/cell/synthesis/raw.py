@@ -59,6 +59,12 @@ class Call:
         changed = self.alternatives[modality] if modality else {}
         return copy.deepcopy(self.arguments | changed)
 
+    def put_to(self, pipe: Any, modality: str | None = None) -> Any:
+        """What the pipeline answers."""
+        arguments = self.fresh(modality)
+        by_place = [arguments.pop(self.by_place)] if self.by_place else []
+        return pipe(*by_place, **arguments)
+
 
 def with_arguments(call: Call, recipe: Recipe | None) -> Call:
     """The call with what its type's recipe says besides."""

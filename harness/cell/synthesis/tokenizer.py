@@ -19,7 +19,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from harness.cell.synthesis.special_tokens import special_tokens
 from harness.cell.synthesis.tokenizer_files import CHARACTERS, from_files, parameters
-from harness.cell.versions import tokenizer_name
+from harness.cell.versions import takes_whole_tokenizer, tokenizer_name
 
 _GENERIC = "TokenizersBackend"
 _ROLE_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -101,7 +101,7 @@ def _of_class(own: Any, scratch: Path, tokens: list[str], arguments: dict[str, A
     accepted = parameters(own)
     if "vocab" in accepted and accepted["vocab"].default is not inspect.Parameter.empty:
         return _from_vocabulary(own, tokens, arguments)
-    if own.__init__ is transformers.PreTrainedTokenizerFast.__init__:  # a whole tokenizer is what it takes
+    if takes_whole_tokenizer(own):
         return own(tokenizer_object=_generic({}).backend_tokenizer, **(_ROLE_TOKENS | arguments))
     if set(accepted) & set(own.vocab_files_names):
         return from_files(own, scratch, tokens, arguments)
