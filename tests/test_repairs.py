@@ -65,6 +65,13 @@ def test_a_class_inherits_what_it_has_lost() -> None:
     assert repairs.mend(recipe(inherits={"wrong_library:None_such": "wrong_library:Talks"}), "pipeline") == []
 
 
+def test_a_function_that_has_what_others_lost_is_left_alone() -> None:
+    changed = {"function": "wrong_library:Model.forward", "replace": "return", "by": "return 3 *"}
+    assert repairs.mend(recipe(**changed, unless="HALF"), "pipeline") == []
+    repairs._CHANGED.clear()
+    assert repairs.mend(recipe(**changed, unless="DOUBLE"), "pipeline") == ["one"]
+
+
 def test_what_is_right_already_counts_as_shipped() -> None:
     assert repairs.mend(recipe(attributes={"wrong_library:Model.kind": "vit-hybrid"}), "pipeline") == []
     assert repairs.mend(recipe(attributes={"no_such_library:Model.kind": "vit"}), "pipeline") == []

@@ -33,7 +33,7 @@ def _changed_something(repair: Repair) -> bool:
     changed += [_set_attribute(place, value) for place, value in repair.attributes.items()]
     changed += [_add_base(place, base) for place, base in repair.inherits.items()]
     if repair.function is not None:
-        changed.append(_mend_function(repair.function, repair.replace, repair.by))
+        changed.append(_mend_function(repair.function, repair))
     return any(changed)
 
 
@@ -55,14 +55,14 @@ def _add_base(place: str, base: str) -> bool:
     return True
 
 
-def _mend_function(place: str, text: str, by: str) -> bool:
+def _mend_function(place: str, repair: Repair) -> bool:
     """Define the function again with the text replaced; False where this version does not have the text."""
     owner, name, module = _found(place)
     function = getattr(owner, name, None)
     source = textwrap.dedent(inspect.getsource(function)) if function else ""
-    if text not in source:
+    if repair.replace not in source or (repair.unless and repair.unless in source):
         return False
-    source = source.replace(text, by)  # before it is indented: the text may have several lines
+    source = source.replace(repair.replace, repair.by)  # before it is indented: the text may have several lines
     made: dict[str, Any] = {}
     if inspect.isclass(owner):  # within a class of the same name, which some decorators look at
         source = f"class {owner.__name__}:\n" + textwrap.indent(source, "    ")

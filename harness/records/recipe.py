@@ -113,6 +113,8 @@ class Repair(Record):
     """Text of that function's source …"""
     by: str = ""
     """… and what stands in its place. Where the text is not there, nothing is broken and nothing changed."""
+    unless: str = ""
+    """Text that the function's source has where it is right: of a version that lost some of it."""
     environment: dict[str, str] = {}
     """Environment variables without which the library refuses."""
 
