@@ -348,7 +348,9 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "object-detection": _image("inputs", threshold=0.0),
     "image-segmentation": _image("inputs", threshold=0.0, mask_threshold=0.0, overlap_mask_area_threshold=0.0),
     "depth-estimation": _image("inputs"),
-    "mask-generation": _image("image", points_per_crop=4, pred_iou_thresh=-1e6, stability_score_thresh=-1.0),
+    "mask-generation": _image(
+        "image", points_per_crop=4, points_per_batch=16, pred_iou_thresh=-1e6, stability_score_thresh=-1.0
+    ),
     "keypoint-matching": _pair,
     "video-classification": _film,
     "zero-shot-object-detection": _objects_by_name,
