@@ -258,7 +258,8 @@ class Pool:
             self._queue.appendleft(replace(child.work, apis=rest))
 
     def _awake(self) -> list[_Child]:
-        return [child for child in self._children if not child.work.sleeps]
+        """Those that take a core; one that has said all is only taking down its memory."""
+        return [child for child in self._children if not child.work.sleeps and child.pipe is not None]
 
     def _tell_who_runs(self) -> None:
         self._watch(tuple(one.work.planned.model_type for one in self._children if one.work.canary is None))

@@ -37,7 +37,7 @@ class Rule:
         return done >= self.iterations or (done >= self.least and seconds >= self.seconds)
 
 
-TINY = Rule(warmup=2, iterations=20, seconds=0.05, least=5)
+TINY = Rule(warmup=1, iterations=20, seconds=0.05, least=5)
 """For calls of milliseconds, of which there are many: most of a tiny cell's time would be 20 calls of a pipeline."""
 LONG = Rule(warmup=2, iterations=20, seconds=2, least=3)
 """For calls that may take seconds each: 20 of those would tell no more than 3, which lie close together."""
