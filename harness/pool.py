@@ -108,6 +108,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._queue: deque[Work] = deque()
         self._next_look = 0.0
+        self._told: tuple[str, ...] = ()
 
     def run(self, work: Iterable[Work], until: float = float("inf")) -> Iterator[Ended]:
         """Every cell of the work, as it ends. A child that died leaves its other cells to a new child.
@@ -262,7 +263,10 @@ class Pool:
         return [child for child in self._children if not child.work.sleeps and child.pipe is not None]
 
     def _tell_who_runs(self) -> None:
-        self._watch(tuple(one.work.planned.model_type for one in self._children if one.work.canary is None))
+        running = tuple(one.work.planned.model_type for one in self._awake() if one.work.canary is None)
+        if running != self._told:
+            self._told = running
+            self._watch(running)
 
     def _hang_up(self, child: _Child) -> None:
         """Listen no more: an end that is closed always has something to read, and would keep the parent awake."""

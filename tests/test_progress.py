@@ -75,7 +75,9 @@ def test_the_pool_says_who_runs_when_a_child_comes_and_when_it_goes() -> None:
         1, lambda item, _scratch, send: send(cell(item.planned.model_type), True), lambda item, api: cell(), told.append
     )
     list(pool.run(work))
-    assert told == [("bert",), (), ("gpt2",), ()]
+    # The next may come while the last one, which has said all, is going.
+    assert [one for one in told if one] == [("bert",), ("gpt2",)]
+    assert told[-1] == ()
 
 
 # --- the bar ------------------------------------------------------------------------------------------
