@@ -14,7 +14,7 @@ from harness.cell.synthesis.ladder import Prepared
 from harness.cell.task_table import Task
 from harness.records import Throughput
 
-GENERATIONS = 5
+TINY_GENERATIONS, GENERATIONS = 3, 5
 LONG_TEXT = 32
 """New tokens after the first, where generating is measured in its two parts."""
 
@@ -44,7 +44,7 @@ def _together(
 ) -> list[Throughput]:
     """Prompt and new tokens in one call: at tiny scale the parts are too short to tell apart."""
     prompts = loaded.place(inputs.generation_values(prepared.checkpoint.model))
-    rule = measure.Rule(warmup=1, iterations=GENERATIONS, seconds=measure.TINY.seconds, least=3)
+    rule = measure.Rule(warmup=1, iterations=TINY_GENERATIONS)
     generation = measure.latency(lambda: loaded.generate(prompts), loaded.synchronise, rule)
     draft.measured(generation=generation, generated_tokens=outputs.NEW_TOKENS)
     decoded = Throughput(value=inputs.batch * outputs.NEW_TOKENS / generation.p50, unit="decode tokens/s")

@@ -51,7 +51,6 @@ def warm(types: Iterable[PlannedType] = (), runtime: RuntimeName = "torch") -> N
         loaded = checkpoint.loader.from_pretrained(folder)
         call(loaded, make_inputs(loaded, None).values)
     # What is here now stays: a child whose collector walked over it would copy page after page of its parent's memory.
-    gc.collect()
     gc.freeze()
     if torch.cuda.is_initialized() or _has_opened(_CUDA_DEVICE):
         raise EnvironmentBrokenError("an import opened the GPU before any child was forked: no child could use it")
