@@ -26,16 +26,16 @@ class Expected:
     timeout_seconds: float | None = None
     memory_bytes: int | None = None
     sleeps: bool = False
-    """Nearly all of its time: it takes no core from a cell beside it."""
+    """Most of its time: it takes no place from a cell beside it."""
     runtime: RuntimeName | None = None
     """Only there, where it can happen at all; None: everywhere."""
 
 
 CANARIES = (
     Expected("hang", "timeout", "be stopped", timeout_seconds=_HANG_SECONDS, sleeps=True),
+    Expected("memory", "out-of-memory", "be stopped for its memory", memory_bytes=_GROWTH_BYTES, sleeps=True),
     Expected("broken checkpoint", "failed", "fail"),
     Expected("crash", "crashed", "crash"),
-    Expected("memory", "out-of-memory", "be stopped for its memory", memory_bytes=_GROWTH_BYTES),
     Expected("constant outputs", "mismatch", "be seen to ignore its inputs"),
     Expected("wrong number", "mismatch", "be seen to differ from its reference"),
     Expected("silent fallback", "failed", "be seen to have run in PyTorch", runtime="openvino"),
@@ -43,7 +43,7 @@ CANARIES = (
 
 
 def canary_work(execution: Execution) -> list[Work]:
-    """One child for each canary; the one that waits for its timeout first, so that all others run beside it."""
+    """One child for each canary; those that wait first, so that all others run beside them."""
     planned = PlannedType(model_type=MODEL_TYPE, domain="text", expected_seconds=_HANG_SECONDS)
     return [
         Work(

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.cell.synthesis.checkpoint import Checkpoint
 
-_STEP_BYTES, _STEP_SECONDS, _MOST_BYTES = 32 * 2**20, 0.02, 4 * 2**30
+_STEP_BYTES, _STEP_SECONDS, _MOST_BYTES = 128 * 2**20, 0.2, 4 * 2**30
 
 
 class Sabotage:
@@ -61,10 +61,10 @@ class MemoryHog(Sabotage):
     """Takes memory until it is stopped; gives up at 4 GiB, and has then passed."""
 
     def before_inference(self) -> None:
-        """Grow in steps, each page touched."""
+        """Grow in steps, each page touched; most of the time it sleeps, as its row among the canaries says."""
         taken = []
         for _ in range(_MOST_BYTES // _STEP_BYTES):
-            taken.append(bytes(bytearray(b"\1") * _STEP_BYTES))
+            taken.append(b"\1" * _STEP_BYTES)
             time.sleep(_STEP_SECONDS)
 
 
