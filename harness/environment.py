@@ -43,8 +43,8 @@ def describe(jobs: int, threads_per_child: int, environ: Mapping[str, str] = os.
 
 def packages_installed() -> dict[str, str]:
     """Version by name of every installed distribution, in the order of the names."""
-    found = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
-    return dict(sorted(found.items()))
+    told = (one.metadata for one in importlib.metadata.distributions())  # read once: each is a file to parse
+    return dict(sorted((one["Name"].lower(), one["Version"]) for one in told))
 
 
 def usable_cores() -> int:

@@ -116,6 +116,7 @@ class Pool:
         ``until``: the monotonic clock's time from which no child is started any more; those that run may end.
         """
         self._queue = deque(work)
+        ended: list[Ended] = []
         try:
             while self._queue or self._children:
                 if time.monotonic() >= until:
@@ -123,7 +124,9 @@ class Pool:
                 while self._queue and len(self._awake()) < self._jobs:
                     self._start(self._queue.popleft())
                     self._tell_who_runs()
-                yield from self._next_events()
+                yield from ended  # only now: whoever writes them down has the time, and the next child has begun
+                ended = list(self._next_events())
+            yield from ended
         finally:
             self._stop_all()
 
