@@ -23,9 +23,9 @@ from harness.cell.recording import Recording, recorded
 from harness.cell.sabotage import Sabotage
 from harness.cell.seeding import seed
 from harness.cell.source import Source
+from harness.cell.synthesis.calls import Call, call_for, with_arguments
 from harness.cell.synthesis.checkpoint import Checkpoint
 from harness.cell.synthesis.processors import Processors
-from harness.cell.synthesis.raw import Call, call_for, with_arguments
 from harness.cell.task_table import Task
 from harness.cell.versions import same_class
 from harness.records import Execution, Throughput

@@ -24,10 +24,10 @@ from harness.cell.openvino.runtime import Compress, Runtime
 from harness.cell.openvino.swapped import Swap
 from harness.cell.recording import recorded
 from harness.cell.seeding import seed
+from harness.cell.synthesis.calls import call_for, with_arguments
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.inputs import Inputs
 from harness.cell.synthesis.processors import Processors
-from harness.cell.synthesis.raw import call_for, with_arguments
 from harness.cell.task_table import Task
 from harness.records import Device, Execution, Stage
 

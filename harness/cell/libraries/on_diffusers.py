@@ -8,9 +8,10 @@ import diffusers
 import torch
 
 from harness.cell.libraries import class_of, made, ready
+from harness.cell.synthesis.calls import Call
 from harness.cell.synthesis.checkpoint import Checkpoint, own_memory
 from harness.cell.synthesis.processors import Processors
-from harness.cell.synthesis.raw import TEXTS, Call, picture
+from harness.cell.synthesis.raw import TEXTS, picture
 from harness.cell.synthesis.tokenizer import make_tokenizer
 from harness.records import Component, Elsewhere
 
