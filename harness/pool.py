@@ -24,6 +24,7 @@ from typing import Literal
 import psutil
 
 from harness.environment import oom_kills
+from harness.interrupts import raise_if_interrupted
 from harness.records import Api, Cell, PlannedType
 
 MEMORY_LOOK_SECONDS = 0.5
@@ -119,6 +120,7 @@ class Pool:
         ended: list[Ended] = []
         try:
             while self._queue or self._children:
+                raise_if_interrupted()
                 if time.monotonic() >= until:
                     self._queue.clear()
                 while self._queue and len(self._awake()) < self._jobs:

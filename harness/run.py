@@ -6,13 +6,12 @@ the outcomes: judging them is the report's work.
 """
 
 import argparse
-import signal
 import tempfile
 from pathlib import Path
-from typing import Any, NoReturn
 
 from harness.environment import usable_cores
 from harness.errors import EXIT_FINE, UsageError
+from harness.interrupts import listen
 from harness.run_words import what_to_run
 from harness.selection import add_budget_argument, add_selection_arguments, add_variants_argument, variants_from
 from harness.shard_run import ShardRun
@@ -48,7 +47,7 @@ def main(options: argparse.Namespace) -> int:
     budget = None if options.budget is None else _positive(options.budget, "--budget")
     if options.jobs < 0:
         raise UsageError(f"--jobs is {options.jobs}: it must be 0 or more")
-    signal.signal(signal.SIGTERM, _interrupt)  # what a stopped container gets: the clean way out, as for Ctrl-C
+    listen()
     # With a plan, --weights only says where its weights are; without one, it is part of what is planned.
     folder = Path(options.weights) if options.plan and options.weights else None
     if folder and (plan.weights is None or plan.weights.source != "folder"):
@@ -65,7 +64,3 @@ def _positive(value: float, option: str) -> float:
     if not value > 0:
         raise UsageError(f"{option} is {value:g}: it must be more than 0")
     return value
-
-
-def _interrupt(_number: int, _frame: Any) -> NoReturn:
-    raise KeyboardInterrupt

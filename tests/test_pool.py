@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.interrupts import listen
 from harness.pool import Ended, Pool, Send, Work, _holds_more
 from harness.records import Api, Cell, PlannedType
 
@@ -273,3 +274,26 @@ def test_children_of_a_parent_that_is_killed_die_with_it() -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         assert child.wait(timeout=5) is not None or not child.is_running()
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_python_drops_in_an_at_fork_hook_still_ends_the_run(number: signal.Signals) -> None:
+    def perform(_work: Work, _scratch: Path, _send: Send) -> None:
+        time.sleep(60)
+
+    parent = os.fork()
+    if parent == 0:
+        code = 1
+        try:
+            listen()
+            # The mask holds it back until the hook that lifts it, so that it comes there and nowhere else.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+            os.register_at_fork(after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, [number]))
+            os.kill(os.getpid(), number)
+            run(perform, work())
+        except KeyboardInterrupt:
+            code = 130
+        finally:
+            os._exit(code)
+    ended = psutil.Process(parent).wait(timeout=10)
+    assert ended == 130
