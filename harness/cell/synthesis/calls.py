@@ -164,14 +164,6 @@ def _spoken(pipe: Any, processors: "Processors") -> Call:
     return Call({"text_inputs": first, **options}, {"text": {"text_inputs": second}})
 
 
-def _objects_by_name(_pipe: Any, processors: "Processors") -> Call:
-    first, second = _pictures(processors)
-    return Call(
-        {"image": first, "candidate_labels": LABELS[0], "threshold": 0.0},
-        {"image": {"image": second}, "text": {"candidate_labels": LABELS[1]}},
-    )
-
-
 def _pair(_pipe: Any, processors: "Processors") -> Call:
     first, second = _pictures(processors, 1, 3), _pictures(processors, 2, 4)
     return Call({"inputs": first}, {"image": {"inputs": second}})
@@ -228,12 +220,15 @@ def _any_to_any(pipe: Any, processors: "Processors") -> Call:
     return Call(arguments, alternatives)
 
 
-def _image_and_labels(_pipe: Any, processors: "Processors") -> Call:
-    first, second = _pictures(processors)
-    return Call(
-        {"image": first, "candidate_labels": LABELS[0]},
-        {"image": {"image": second}, "text": {"candidate_labels": LABELS[1]}},
-    )
+def _image_and_labels(**options: Any) -> Any:
+    def call(_pipe: Any, processors: "Processors") -> Call:
+        first, second = _pictures(processors)
+        return Call(
+            {"image": first, "candidate_labels": LABELS[0], **options},
+            {"image": {"image": second}, "text": {"candidate_labels": LABELS[1]}},
+        )
+
+    return call
 
 
 def _generating(pipe: Any) -> dict[str, Any]:
@@ -303,7 +298,7 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     ),
     "keypoint-matching": _pair,
     "video-classification": _film,
-    "zero-shot-object-detection": _objects_by_name,
+    "zero-shot-object-detection": _image_and_labels(threshold=0.0),
     "zero-shot-audio-classification": _sound_and_labels,
     "zero-shot-classification": _text_and_classes,
     "table-question-answering": _table,
@@ -312,7 +307,7 @@ _CALLS: dict[str, Callable[[Any, "Processors"], Call]] = {
     "any-to-any": _any_to_any,
     "audio-classification": _audio,
     "automatic-speech-recognition": _audio,
-    "zero-shot-image-classification": _image_and_labels,
+    "zero-shot-image-classification": _image_and_labels(),
     "image-text-to-text": _image_and_prompt,
     "document-question-answering": _page_and_question,
     # Of other libraries: their recipes say what to ask.
