@@ -245,9 +245,10 @@ def _recipes(reader: _Reader, matrix: Matrix | None) -> dict[str, Recipe]:
                 if backend not in backends:
                     near = suggest(backend, backends)
                     reader.add(file, f"{name}.tolerances: no backend {backend!r} in matrix.toml{near}")
-            for stack in recipe.broken_on if recipe and matrix else ():
-                if stack not in (known := matrix.stacks if matrix else {}):
-                    reader.add(file, f"{name}.broken_on: no stack {stack!r} in matrix.toml{suggest(stack, known)}")
+            by_stack = {"broken_on": recipe.broken_on, "config_on": recipe.config_on} if recipe and matrix else {}
+            for key, stacks in by_stack.items():
+                for stack in sorted(set(stacks) - set(known := matrix.stacks if matrix else {})):
+                    reader.add(file, f"{name}.{key}: no stack {stack!r} in matrix.toml{suggest(stack, known)}")
             recipes[name] = recipe
     return _present(recipes)
 

@@ -235,11 +235,12 @@ def balanced(seconds: Mapping[str, float], count: int) -> list[list[str]]:
 
 def _planned(catalog: Catalog, model_type: str, stack: str) -> PlannedType:
     unavailable = catalog.unavailable.get(model_type)
+    recipe = catalog.recipes.get(model_type)
     return PlannedType(
         model_type=model_type,
         domain=catalog.domains.get(model_type, "other"),  # none is known of a type that brings its own code
         families=catalog.families_of(model_type),
-        recipe=catalog.recipes.get(model_type),
+        recipe=recipe.on(stack) if recipe else None,
         ways=catalog.ways_of(model_type, stack),
         unavailable=unavailable.reason if unavailable else None,
         expected_seconds=catalog.expected_seconds(model_type),

@@ -127,6 +127,13 @@ def test_a_repair_changes_something_and_a_broken_stack_is_one_that_there_is(root
     assert no_stack == "data/recipes/text.toml: opt.broken_on: no stack 'v44' in matrix.toml (did you mean 'v4'?)"
 
 
+def test_config_for_a_stack_is_for_one_that_there_is(root: Path) -> None:
+    (root / "data/recipes/text.toml").write_text('[opt]\nreason = "r"\nconfig_on = { v44 = { a = 1 } }\n')
+    assert mistakes(root) == (
+        "data/recipes/text.toml: opt.config_on: no stack 'v44' in matrix.toml (did you mean 'v4'?)",
+    )
+
+
 def test_a_wider_tolerance_needs_a_reason_and_a_backend_that_there_is(root: Path) -> None:
     (root / "data/recipes/text.toml").write_text(
         '[bert]\nreason = "r"\ntolerances = { cpuu = { value = 1e-3, reason = "r" } }\n'

@@ -169,6 +169,15 @@ def test_a_type_goes_to_an_older_stack_where_the_newer_one_is_broken_for_it() ->
     }
 
 
+def test_what_a_recipe_has_for_one_stack_is_planned_there_alone() -> None:
+    matrix, catalog = two_stacks()
+    recipe = Recipe(reason="of this test", config={"a": 1, "b": 2}, config_on={"older": {"b": 3}})
+    catalog = dataclasses.replace(catalog, recipes={**catalog.recipes, "bert": recipe})
+    for stack, config in {"current": {"a": 1, "b": 2}, "older": {"a": 1, "b": 3}}.items():
+        (shard,) = make_plan(matrix, catalog, selection("--types", "bert", "--stack", stack), backends=["cpu"]).shards
+        assert [one.recipe and one.recipe.config for one in shard.types] == [config]
+
+
 def test_every_type_of_the_baseline_is_planned_on_a_stack_that_has_it() -> None:
     for shard in planned("--list", "baseline").shards:
         assert set(shard.model_types) <= CATALOG.stacks[shard.stack]

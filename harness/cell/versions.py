@@ -18,11 +18,13 @@ def _class_name(row: Any) -> str | None:
     """The class that transformers takes by itself where its table names several.
 
     Tokenizers were (in Python, in Rust) up to 4.57, image processors (with PIL, with torchvision) likewise, until
-    these became a mapping by backend. A row of one name is that name.
+    these became a mapping by backend. Some rows name a class that was never written. A row of one name is that name.
     """
     if isinstance(row, Mapping):
         return row.get("torchvision") or row.get("pil")
-    return row if isinstance(row, str) or row is None else next((name for name in row if name), None)
+    return row if isinstance(row, str) or row is None else next(
+        (name for name in row if name and hasattr(transformers, name)), None
+    )
 
 
 def _names(table: Mapping[str, Any]) -> dict[str, str]:

@@ -147,6 +147,8 @@ class Recipe(Record):
     """Model types of the sub-configs that a composite config cannot do without: ``encoder = "vit"``."""
     config: dict[str, JsonValue] = {}
     """Config values by dotted path: ``text_config.pad_token_id``."""
+    config_on: dict[str, dict[str, JsonValue]] = {}
+    """By stack: such values for its release of transformers alone, beside or in place of those of ``config``."""
     generation_config: dict[str, JsonValue] = {}
     full: dict[str, JsonValue] = {}
     """Config values by dotted path at full scale, where the default config makes no model that runs."""
@@ -176,6 +178,10 @@ class Recipe(Record):
     """By name: what must be mended for the type to run."""
     broken_on: dict[str, str] = {}
     """Stacks that have the type and cannot run it, each with the reason: an older one is planned instead."""
+
+    def on(self, stack: str) -> "Recipe":
+        """The recipe as it holds on one stack."""
+        return self.model_copy(update={"config": self.config | self.config_on.get(stack, {}), "config_on": {}})
 
 
 class Way(Record):

@@ -152,8 +152,10 @@ def _place_images(model: Any, values: dict[str, Any], alternatives: dict[str, di
     placeholder = getattr(model.config, "image_token_id", None)
     if placeholder is None:
         return
+    # A head only hands the question on to the model in it; that of got_ocr2 in version 4 with what this does not take.
+    inner = getattr(model, "model", None)
     with torch.no_grad():
-        features = model.get_image_features(values["pixel_values"])
+        features = (inner if hasattr(inner, "get_image_features") else model).get_image_features(values["pixel_values"])
     features = getattr(features, "pooler_output", features)
     count = features[0].shape[0] if isinstance(features, list | tuple) else features.shape[1]
     images = torch.full((len(values["input_ids"]), count), placeholder, dtype=torch.long)

@@ -102,9 +102,11 @@ def _fit_mixer(config: Any, small: Mapping[str, Any], changes: dict[str, Any], n
 def _fit_rotary_sections(config: Any, small: Mapping[str, Any], changes: dict[str, Any]) -> None:
     """The parts of a head that turn with time, height and width make up the half of what turns at all.
 
-    Where the config names none, the modelling code falls back on those of the full size.
+    Where the config names none, the modelling code falls back on those of the full size. Version 4 calls the
+    parameters another name, and has none by default.
     """
-    rope = small.get("rope_parameters")
+    field = "rope_parameters" if "rope_parameters" in small else "rope_scaling"
+    rope = small.get(field, {}) or ({"rope_type": "default"} if field == "rope_scaling" and field in small else {})
     head = small.get("head_dim") or _head_width(small)
     if not isinstance(rope, dict) or not rope or not isinstance(head, int) or "mrope_section" not in _code(config):
         return
@@ -113,7 +115,7 @@ def _fit_rotary_sections(config: Any, small: Mapping[str, Any], changes: dict[st
         half = int(head * (one.get("partial_rotary_factor") or 1)) // 2
         sections = [half // 3, half // 3, half - 2 * (half // 3)]
         fitted[key] = {**one, "mrope_section": sections}
-    changes["rope_parameters"] = fitted if _by_layer(rope) else fitted[""]
+    changes[field] = fitted if _by_layer(rope) else fitted[""]
 
 
 def _by_layer(rope: Mapping[str, Any]) -> bool:

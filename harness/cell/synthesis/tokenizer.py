@@ -23,6 +23,10 @@ from harness.cell.versions import takes_whole_tokenizer, tokenizer_name
 
 _GENERIC = "TokenizersBackend"
 _ROLE_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+_GENERIC_ARGUMENTS = _ROLE_TOKENS | {
+    # Version 4 has it make token types too, which models that have this tokenizer do not read.
+    "model_input_names": ["input_ids", "attention_mask"]
+}
 _OURS = ("special_tokens", "tokens", "placeholders")
 _ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
 
@@ -102,7 +106,7 @@ def _of_class(own: Any, scratch: Path, tokens: list[str], arguments: dict[str, A
     if "vocab" in accepted and accepted["vocab"].default is not inspect.Parameter.empty:
         return _from_vocabulary(own, tokens, arguments)
     if takes_whole_tokenizer(own):
-        return own(tokenizer_object=_generic({}).backend_tokenizer, **(_ROLE_TOKENS | arguments))
+        return own(tokenizer_object=_generic({}).backend_tokenizer, **(_GENERIC_ARGUMENTS | arguments))
     if set(accepted) & set(own.vocab_files_names):
         return from_files(own, scratch, tokens, arguments)
     return own(**arguments)  # its vocabulary is built in: bytes, code points, amino acids
@@ -164,4 +168,4 @@ def _generic(arguments: dict[str, Any]) -> Any:
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **(_ROLE_TOKENS | arguments))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **(_GENERIC_ARGUMENTS | arguments))
