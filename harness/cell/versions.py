@@ -22,8 +22,10 @@ def _class_name(row: Any) -> str | None:
     """
     if isinstance(row, Mapping):
         return row.get("torchvision") or row.get("pil")
-    return row if isinstance(row, str) or row is None else next(
-        (name for name in row if name and hasattr(transformers, name)), None
+    return (
+        row
+        if isinstance(row, str) or row is None
+        else next((name for name in row if name and hasattr(transformers, name)), None)
     )
 
 
