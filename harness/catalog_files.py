@@ -247,7 +247,8 @@ def _recipes(reader: _Reader, matrix: Matrix | None) -> dict[str, Recipe]:
                     reader.add(file, f"{name}.tolerances: no backend {backend!r} in matrix.toml{near}")
             by_stack = {"broken_on": recipe.broken_on, "config_on": recipe.config_on} if recipe and matrix else {}
             for key, stacks in by_stack.items():
-                for stack in sorted(set(stacks) - set(known := matrix.stacks if matrix else {})):
+                known = matrix.stacks if matrix else {}
+                for stack in (one for one in stacks if one not in known):
                     reader.add(file, f"{name}.{key}: no stack {stack!r} in matrix.toml{suggest(stack, known)}")
             recipes[name] = recipe
     return _present(recipes)

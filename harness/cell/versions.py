@@ -22,11 +22,9 @@ def _class_name(row: Any) -> str | None:
     """
     if isinstance(row, Mapping):
         return row.get("torchvision") or row.get("pil")
-    return (
-        row
-        if isinstance(row, str) or row is None
-        else next((name for name in row if name and hasattr(transformers, name)), None)
-    )
+    if row is None or isinstance(row, str):
+        return row
+    return next((name for name in row if name and hasattr(transformers, name)), None)
 
 
 def _names(table: Mapping[str, Any]) -> dict[str, str]:

@@ -153,9 +153,10 @@ def _place_images(model: Any, values: dict[str, Any], alternatives: dict[str, di
     if placeholder is None:
         return
     # A head only hands the question on to the model in it; that of got_ocr2 in version 4 with what this does not take.
-    inner = getattr(model, "model", None)
+    inner: Any = getattr(model, "model", None)
+    asked = inner if hasattr(inner, "get_image_features") else model
     with torch.no_grad():
-        features = (inner if hasattr(inner, "get_image_features") else model).get_image_features(values["pixel_values"])
+        features = asked.get_image_features(values["pixel_values"])
     features = getattr(features, "pooler_output", features)
     count = features[0].shape[0] if isinstance(features, list | tuple) else features.shape[1]
     images = torch.full((len(values["input_ids"]), count), placeholder, dtype=torch.long)
