@@ -240,18 +240,23 @@ def _recipes(reader: _Reader, matrix: Matrix | None) -> dict[str, Recipe]:
         for name, recipe in rows.items():
             if place.setdefault(name, file) != file:
                 reader.add(file, f"{name}: has a recipe in {place[name]} too")
-            backends = matrix.backends if matrix else {}
-            for backend in recipe.tolerances if recipe and matrix else ():
-                if backend not in backends:
-                    near = suggest(backend, backends)
-                    reader.add(file, f"{name}.tolerances: no backend {backend!r} in matrix.toml{near}")
-            by_stack = {"broken_on": recipe.broken_on, "config_on": recipe.config_on} if recipe and matrix else {}
-            for key, stacks in by_stack.items():
-                known = matrix.stacks if matrix else {}
-                for stack in (one for one in stacks if one not in known):
-                    reader.add(file, f"{name}.{key}: no stack {stack!r} in matrix.toml{suggest(stack, known)}")
+            if recipe and matrix:
+                _check_places(reader, file, name, recipe, matrix)
             recipes[name] = recipe
     return _present(recipes)
+
+
+def _check_places(reader: _Reader, file: str, name: str, recipe: Recipe, matrix: Matrix) -> None:
+    """What a recipe says of backends and stacks is of ones that there are."""
+    said: tuple[tuple[str, str, Iterable[str], Mapping[str, object]], ...] = (
+        ("tolerances", "backend", recipe.tolerances, matrix.backends),
+        ("broken_on", "stack", recipe.broken_on, matrix.stacks),
+        ("config_on", "stack", recipe.config_on, matrix.stacks),
+    )
+    for key, kind, places, known in said:
+        for place in places:
+            if place not in known:
+                reader.add(file, f"{name}.{key}: no {kind} {place!r} in matrix.toml{suggest(place, known)}")
 
 
 def _ways(reader: _Reader, matrix: Matrix | None) -> dict[str, Ways]:
