@@ -181,4 +181,4 @@ def rule_for(errors: Sequence[str], *, raised_by_harness: bool) -> Rule:
 
 
 _REFUSED: Final = re.compile(r"TypeError: \w+\.forward\(\) ")
-_NOT_OURS: Final = frozenset({"wrong output", "out-of-memory", "disk", "missing package", "hub"})
+_NOT_OURS: Final = frozenset({"wrong output", "fallback", "out-of-memory", "disk", "missing package", "hub"})

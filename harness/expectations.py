@@ -172,9 +172,9 @@ def _unknown_names(tables: list[dict[str, Any]], matrix: Matrix | None, catalog:
 
 
 def reason_in_a_line(reason: str, failure: Failure | None, outcome: Outcome) -> str:
-    """Why a cell does not pass: the first line that says something."""
+    """Why a cell does not pass, shortened; converters put what others raised into the lines below their own."""
     texts = (reason, failure.message if failure else "", outcome)
-    return next(line for text in texts if (line := first_line(clean(text))))
+    return next(line for text in texts if (line := first_line(" ".join(clean(text).split()))))
 
 
 def suggested_row(cell: Cell) -> str:

@@ -78,6 +78,7 @@ def test_an_error_of_our_own_code_is_ours_unless_it_blames_the_machine() -> None
     refused = "TypeError: BertModel.forward() missing 1 required positional argument: 'input_ids'"
     assert rule_for([refused], raised_by_harness=True).category == "wrong argument"
     assert rule_for(["MismatchError: x"], raised_by_harness=True).category == "wrong output"
+    assert rule_for(["FallbackError: x"], raised_by_harness=True).category == "fallback"
     assert rule_for(["OSError: [Errno 28] No space left on device"], raised_by_harness=True).category == "disk"
 
 

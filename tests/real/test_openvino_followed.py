@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
+from harness.cell import outputs
 from harness.cell.openvino import followed
 
 pytestmark = pytest.mark.models
@@ -62,3 +64,16 @@ def test_a_memory_is_passed_over_and_left_as_it_was() -> None:
         assert not model.memory.has("told")
     assert model.memory.held == {"told": 1}
     assert model.memory.has("told")
+
+
+def test_without_a_cache_no_placeholder_is_written() -> None:
+    config = transformers.GPT2Config(
+        vocab_size=32, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2, pad_token_id=0
+    )
+    torch.manual_seed(3)
+    model, asked = transformers.GPT2LMHeadModel(config).eval(), {"input_ids": torch.tensor([[5, 6, 7]])}
+    written = outputs.generate(model, asked, cache=False)[0, 3:].tolist()
+    model.config.image_token_id = written[0]
+    assert outputs.placeholders(model) == [written[0]]
+    assert written[0] not in outputs.generate(model, asked, cache=False)[0, 3:].tolist()
+    assert written[0] in outputs.generate(model, asked)[0, 3:].tolist()

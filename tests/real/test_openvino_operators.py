@@ -45,6 +45,21 @@ def test_one_number_is_set_in_many_places_as_pytorch_does() -> None:
     assert torch.equal(expected, found)
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_true_and_false_are_put_as_pytorch_does_and_a_trace_takes_them(value: bool) -> None:
+    mask, places = numbers(2, 8) > 0, torch.tensor([[0, 3], [7, 2]])
+    expected = mask.scatter(-1, places, value)
+    assert torch.equal(expected, written_out._scatter(mask, -1, places, value))
+    assert torch.equal(expected, written_out._scatter(mask, -1, places, value=value))
+    other = numbers(2, 2) > 0
+    assert torch.equal(mask.scatter(-1, places, other), written_out._scatter(mask, -1, places, other))
+    assert torch.equal(torch.full_like(mask, value), written_out._full_like(mask, value))
+    with pytest.raises(RuntimeError, match="an op for aten::scatter but"):  # once it does not, the repair can go
+        torch.jit.trace(lambda one: one.scatter(-1, places, value), mask)
+    traced = torch.jit.trace(lambda one: written_out._scatter(one, -1, places, value), mask)
+    assert torch.equal(traced(~mask), (~mask).scatter(-1, places, value))
+
+
 @pytest.mark.parametrize("chosen", [[[0, 2], [1, 1]], []])
 def test_rows_are_set_in_the_places_of_a_mask_as_pytorch_does(chosen: list[list[int]]) -> None:
     expected, found, mask = numbers(2, 3, 8), numbers(2, 3, 8), torch.zeros(2, 3, dtype=torch.bool)

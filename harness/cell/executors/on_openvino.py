@@ -248,9 +248,7 @@ class Executor:
         def check(loaded: Loaded) -> None:
             made["pipe"] = pipe if loaded.swap is not None else _pipeline_with(loaded.model, task, pipe)
             if loaded.swap is not None:
-                generate_without_cache(checkpoint.model)  # the reference, as in the direct call
-                if getattr(pipe, "generation_config", None) is not None:
-                    pipe.generation_config.use_cache = False
+                generate_without_cache(checkpoint.model, pipe)  # the reference, as in the direct call
             call = with_arguments(call_for(task.name, made["pipe"], processors), draft.planned.recipe)
             seed(outputs.SEED)
             with recorded(made["pipe"].model) as inside, loaded.first_timed():

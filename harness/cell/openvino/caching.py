@@ -35,11 +35,11 @@ def without_cache(model: Any) -> Callable[[], None]:
     return undo
 
 
-def generate_without_cache(model: Any) -> None:
-    """Have the model, and those in it that generate by themselves, generate without a cache."""
-    for part in model.modules():
-        if getattr(part, "generation_config", None) is not None:
-            part.generation_config.use_cache = False
+def generate_without_cache(model: Any, owner: Any = None) -> None:
+    """Have the model, those in it that generate by themselves, and its ``owner``, a pipeline, generate without a cache."""
+    for one in (*model.modules(), owner):
+        if getattr(one, "generation_config", None) is not None:
+            one.generation_config.update(**outputs.without_cache(model))
 
 
 def _configs(config: Any) -> Iterator[Any]:

@@ -191,6 +191,23 @@ def _avg_pool2d(
     return _AVG_POOL(value, kernel_size, stride, padding, ceil_mode, *more, **named)
 
 
+_SCATTER, _FULL_LIKE = torch.Tensor.scatter, torch.full_like
+
+
+def _number(value: Any) -> Any:
+    # torch.jit has no operator that takes True or False where a number belongs, and fails on its own trace.
+    return int(value) if isinstance(value, bool) else value
+
+
+def _scatter(self: torch.Tensor, dim: int, index: torch.Tensor, src: Any = None, **more: Any) -> torch.Tensor:
+    value = more.pop("value", src)
+    return _SCATTER(self, dim, index, _number(value), **more)
+
+
+def _full_like(value: torch.Tensor, fill_value: Any, **more: Any) -> torch.Tensor:
+    return _FULL_LIKE(value, _number(fill_value), **more)
+
+
 WRITTEN_OUT = (
     WrittenOut("aten::unfold", _unfold, ((torch.Tensor, "unfold"),)),
     WrittenOut("aten::diff", _diff, ((torch, "diff"), (torch.Tensor, "diff"))),
@@ -206,6 +223,8 @@ WRITTEN_OUT = (
     WrittenOut("aten::index_put_", _set_item, ((torch.Tensor, "__setitem__"),)),
     WrittenOut("aten::fft_rfft", _rfft, ((torch.fft, "rfft"),), says="of type RDFT"),
     WrittenOut("aten::avg_pool2d", _avg_pool2d, ((functional, "avg_pool2d"),), says="AvgPool node"),
+    WrittenOut("aten::scatter", _scatter, ((torch.Tensor, "scatter"),), says="an op for aten::scatter but"),
+    WrittenOut("aten::full_like", _full_like, ((torch, "full_like"),), says="an op for aten::full_like but"),
 )
 """By the operator's name in torch.jit; torch.export's has a point in place of the colons, and an overload."""
 
