@@ -45,6 +45,25 @@ def test_one_number_is_set_in_many_places_as_pytorch_does() -> None:
     assert torch.equal(expected, found)
 
 
+@pytest.mark.parametrize("unitriangular", [True, False])
+@pytest.mark.parametrize("upper", [True, False])
+@pytest.mark.parametrize("left", [True, False])
+def test_triangular_systems_are_solved_as_pytorch_does(*, left: bool, upper: bool, unitriangular: bool) -> None:
+    matrix, values = numbers(3, 13, 13) / 4 + 2 * torch.eye(13), numbers(3, 13, 13)
+    how = {"left": left, "upper": upper, "unitriangular": unitriangular}
+    expected = torch.linalg.solve_triangular(matrix, values, **how)
+    torch.testing.assert_close(written_out._solve_triangular(matrix, values, **how), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [None, 0, -1])
+@pytest.mark.parametrize("repeats", [[2], [0, 3, 1]])
+def test_rows_are_repeated_as_pytorch_does(dim: int | None, repeats: list[int]) -> None:
+    value = numbers(3) if dim is None else numbers(3, 3)
+    expected = torch.repeat_interleave(value, torch.tensor(repeats), dim)
+    assert torch.equal(expected, written_out._repeat_interleave(value, torch.tensor(repeats), dim))
+    assert torch.equal(torch.repeat_interleave(value, 2, dim), written_out._repeat_interleave(value, 2, dim))
+
+
 @pytest.mark.parametrize("value", [True, False])
 def test_true_and_false_are_put_as_pytorch_does_and_a_trace_takes_them(value: bool) -> None:
     mask, places = numbers(2, 8) > 0, torch.tensor([[0, 3], [7, 2]])

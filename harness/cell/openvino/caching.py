@@ -36,7 +36,7 @@ def without_cache(model: Any) -> Callable[[], None]:
 
 
 def generate_without_cache(model: Any, owner: Any = None) -> None:
-    """Have the model, those in it that generate by themselves, and its ``owner``, a pipeline, generate without a cache."""
+    """Have the model, those in it that generate by themselves, and its owner, a pipeline, generate without a cache."""
     for one in (*model.modules(), owner):
         if getattr(one, "generation_config", None) is not None:
             one.generation_config.update(**outputs.without_cache(model))

@@ -191,6 +191,36 @@ def _avg_pool2d(
     return _AVG_POOL(value, kernel_size, stride, padding, ceil_mode, *more, **named)
 
 
+def _solve_triangular(
+    matrix: torch.Tensor, values: torch.Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> torch.Tensor:
+    if not left:
+        turned = _solve_triangular(matrix.mT, values.mT, upper=not upper, unitriangular=unitriangular)
+        return turned.mT
+    strict, answer = matrix.triu(1) if upper else matrix.tril(-1), values
+    if not unitriangular:
+        diagonal = matrix.diagonal(dim1=-2, dim2=-1)[..., None]
+        strict, answer = strict / diagonal, answer / diagonal
+    # 1 / (1 + N) is (1 - N)(1 + N²)(1 + N⁴)…: the factors end, for a strict triangle to the power of its size is 0.
+    power = -strict
+    for _ in range((int(matrix.shape[-1]) - 1).bit_length()):
+        answer = answer + power @ answer
+        power = power @ power
+    return answer
+
+
+_REPEAT = torch.repeat_interleave
+
+
+def _repeat_interleave(value: torch.Tensor, repeats: Any = None, dim: int | None = None, **more: Any) -> torch.Tensor:
+    if not isinstance(repeats, torch.Tensor):
+        return _REPEAT(value, repeats, dim, **more)
+    held = value.reshape(-1) if dim is None else value
+    ends = repeats.expand(held.shape[dim or 0]).cumsum(0)
+    places = (torch.arange(ends[-1], device=ends.device)[:, None] >= ends[None, :]).sum(dim=1)
+    return held.index_select(dim or 0, places)
+
+
 _SCATTER, _FULL_LIKE = torch.Tensor.scatter, torch.full_like
 
 
@@ -223,6 +253,13 @@ WRITTEN_OUT = (
     WrittenOut("aten::index_put_", _set_item, ((torch.Tensor, "__setitem__"),)),
     WrittenOut("aten::fft_rfft", _rfft, ((torch.fft, "rfft"),), says="of type RDFT"),
     WrittenOut("aten::avg_pool2d", _avg_pool2d, ((functional, "avg_pool2d"),), says="AvgPool node"),
+    WrittenOut("aten::linalg_solve_triangular", _solve_triangular, ((torch.linalg, "solve_triangular"),)),
+    WrittenOut(
+        "aten::repeat_interleave",
+        _repeat_interleave,
+        ((torch, "repeat_interleave"), (torch.Tensor, "repeat_interleave")),
+        says="aten::repeat_interleave/Tile",
+    ),
     WrittenOut("aten::scatter", _scatter, ((torch.Tensor, "scatter"),), says="an op for aten::scatter but"),
     WrittenOut("aten::full_like", _full_like, ((torch, "full_like"),), says="an op for aten::full_like but"),
 )
