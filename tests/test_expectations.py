@@ -155,7 +155,7 @@ def test_a_suggested_row_is_what_people_would_write() -> None:
         'stack = "current"\n'
         'api = "pipeline"\n'
         'outcome = "failed"\n'
-        'reason = "no \\"pad\\" token"\n'
+        'reason = "no \\"pad\\" token more"\n'
     )
 
 
