@@ -36,11 +36,11 @@ _PLACEHOLDER = re.compile(r"(image|video|audio)_token_(id|index)")
 
 def placeholders(model: Any) -> list[int]:
     """The tokens that stand for an image, a film or a recording in a text."""
-    named = model.config.to_dict().items()
+    named = vars(model.config).items()  # not to_dict(), which copies all of it: generations are timed
     return sorted({value for name, value in named if _PLACEHOLDER.fullmatch(name) and isinstance(value, int)})
 
 
-def without_cache(model: Any) -> dict[str, Any]:
+def settings_without_cache(model: Any) -> dict[str, Any]:
     """Settings of a generation without a cache, which reads all of the text again for each token.
 
     A placeholder in what it has written would be looked up among the images; only a random model writes one.
@@ -55,7 +55,7 @@ def generate(model: Any, values: Mapping[str, Any], count: int = NEW_TOKENS, *, 
     Greedy says nothing of what stands before the tokens: some types draw random numbers to encode a sound.
     """
     seed(SEED)
-    asked = dict(values) if cache else {**values, **without_cache(model)}
+    asked = dict(values) if cache else {**values, **settings_without_cache(model)}
     said = model.generate(**asked, max_new_tokens=count, min_new_tokens=count, do_sample=False)
     tokens: torch.Tensor = getattr(said, "sequences", said)  # some types always tell more than the tokens
     return tokens

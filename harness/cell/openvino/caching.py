@@ -37,9 +37,10 @@ def without_cache(model: Any) -> Callable[[], None]:
 
 def generate_without_cache(model: Any, owner: Any = None) -> None:
     """Have the model, those in it that generate by themselves, and its owner, a pipeline, generate without a cache."""
+    settings = outputs.settings_without_cache(model)
     for one in (*model.modules(), owner):
         if getattr(one, "generation_config", None) is not None:
-            one.generation_config.update(**outputs.without_cache(model))
+            one.generation_config.update(**settings)
 
 
 def _configs(config: Any) -> Iterator[Any]:
